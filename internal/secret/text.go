@@ -1,0 +1,58 @@
+// Package secret holds credentials in forms that cannot leak by accident: text
+// that does not print, hashes to store in its place, a keyed fingerprint for
+// apikeys, generated secrets that a scanner recognises, and the master key that
+// seals what must be read back.
+//
+// It knows nothing of clients, tokens or storage. Passwords of people are not
+// its business: they need a slow hash, and everything here is fast because
+// everything here has full entropy or a key of its own.
+package secret
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+)
+
+// placeholder is all that a Text ever shows of itself.
+const placeholder = "[secret]"
+
+// Text is a credential in memory. However it is printed, logged or encoded it
+// reads "[secret]"; only Reveal returns the value. The zero Text is empty.
+type Text struct{ value string }
+
+// NewText wraps s.
+func NewText(s string) Text { return Text{value: s} }
+
+// Reveal returns the credential itself. Whoever calls it answers for where the
+// string goes next.
+func (t Text) Reveal() string { return t.value }
+
+// IsZero reports whether there is no credential.
+func (t Text) IsZero() bool { return t.value == "" }
+
+func (t Text) String() string   { return placeholder }
+func (t Text) GoString() string { return placeholder }
+
+// Format answers every verb, so that %x or %q of a Text shows no more than %s.
+func (t Text) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(placeholder)) }
+
+// LogValue keeps the credential out of log/slog.
+func (t Text) LogValue() slog.Value { return slog.StringValue(placeholder) }
+
+// MarshalText keeps the credential out of YAML and of map keys.
+func (t Text) MarshalText() ([]byte, error) { return []byte(placeholder), nil }
+
+// MarshalJSON keeps the credential out of JSON.
+func (t Text) MarshalJSON() ([]byte, error) { return []byte(`"` + placeholder + `"`), nil }
+
+// UnmarshalText reads the credential from JSON, YAML or a flag. It refuses the
+// placeholder: a document that was printed and then edited would otherwise make
+// "[secret]" a working credential.
+func (t *Text) UnmarshalText(text []byte) error {
+	if string(text) == placeholder {
+		return errors.New(`"[secret]" stands where a secret was hidden: put the real value in, or a reference to it`)
+	}
+	t.value = string(text)
+	return nil
+}

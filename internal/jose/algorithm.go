@@ -1,0 +1,114 @@
+// Package jose is the only package that touches a JOSE library. It says which
+// algorithms and keys are good enough, reads what strangers send (JWK sets and
+// signed JWTs) strictly, and signs our own tokens.
+//
+// It knows signatures, not meaning: who the issuer is, whom a token is for and
+// whether it has expired is the business of those who call it. Encrypted tokens
+// are not read at all.
+package jose
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rsa"
+	"fmt"
+	"slices"
+	"strings"
+
+	gojose "github.com/go-jose/go-jose/v4"
+)
+
+// Algorithm is a JWS signature algorithm as RFC 7518 §3.1 and RFC 8037 §3.1
+// spell it.
+type Algorithm string
+
+// The algorithms in use. All are asymmetric: who can check a token here cannot
+// make one.
+const (
+	ES256 Algorithm = "ES256"
+	EdDSA Algorithm = "EdDSA"
+	RS256 Algorithm = "RS256"
+	PS256 Algorithm = "PS256"
+)
+
+var (
+	// ClientAlgorithms are accepted in client assertions.
+	ClientAlgorithms = []Algorithm{ES256, EdDSA, RS256, PS256}
+
+	// AccessTokenAlgorithms are those an access token may be signed with. RS256
+	// is among them because RFC 9068 §2.1 requires it of both sides.
+	AccessTokenAlgorithms = []Algorithm{ES256, EdDSA, RS256, PS256}
+)
+
+// The moduli accepted of others. Smaller ones are weak, a larger one is a way to
+// make us calculate: verifying costs 5.6 times as much at 3072 bits as at 2048.
+const (
+	minRSABits = 2048
+	maxRSABits = 3072
+)
+
+// known reports whether alg is one of ours.
+func (alg Algorithm) known() bool { return slices.Contains(ClientAlgorithms, alg) }
+
+// checkKey reports what, if anything, makes key unfit for our algorithms.
+func checkKey(key crypto.PublicKey) error {
+	switch key := key.(type) {
+	case *ecdsa.PublicKey:
+		if key == nil || key.Curve != elliptic.P256() {
+			return fmt.Errorf("EC key is not on P-256, the curve of ES256")
+		}
+	case ed25519.PublicKey:
+		if len(key) != ed25519.PublicKeySize {
+			return fmt.Errorf("Ed25519 key has %d bytes, want %d", len(key), ed25519.PublicKeySize)
+		}
+	case *rsa.PublicKey:
+		if key == nil || key.N == nil {
+			return fmt.Errorf("RSA key without modulus")
+		}
+		if bits := key.N.BitLen(); bits < minRSABits || bits > maxRSABits {
+			return fmt.Errorf("RSA key has %d bits, want %d to %d", bits, minRSABits, maxRSABits)
+		}
+		if key.E < 3 || key.E&1 == 0 || key.E > 1<<31-1 {
+			return fmt.Errorf("RSA key has the unusable exponent %d", key.E)
+		}
+	default:
+		return fmt.Errorf("key of type %T is neither EC P-256, Ed25519 nor RSA", key)
+	}
+	return nil
+}
+
+// fits reports whether keys of this type are used with alg.
+func fits(key crypto.PublicKey, alg Algorithm) bool {
+	switch key.(type) {
+	case *ecdsa.PublicKey:
+		return alg == ES256
+	case ed25519.PublicKey:
+		return alg == EdDSA
+	case *rsa.PublicKey:
+		return alg == RS256 || alg == PS256
+	}
+	return false
+}
+
+// gojoseAlgorithms translates an allow-list, dropping what we do not know: "none"
+// and HS256 cannot be let in by a setting.
+func gojoseAlgorithms(allowed []Algorithm) []gojose.SignatureAlgorithm {
+	out := make([]gojose.SignatureAlgorithm, 0, len(allowed))
+	for _, alg := range allowed {
+		if alg.known() {
+			out = append(out, gojose.SignatureAlgorithm(alg))
+		}
+	}
+	return out
+}
+
+// list writes algorithms for an error message.
+func list(algs []Algorithm) string {
+	names := make([]string, len(algs))
+	for i, alg := range algs {
+		names[i] = string(alg)
+	}
+	return strings.Join(names, ", ")
+}

@@ -1,0 +1,188 @@
+package jose
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"sync/atomic"
+)
+
+// rsaBits is the size of RSA keys made here.
+const rsaBits = 2048
+
+// maxOwnRSABits is the largest private RSA key read: a caller may have one that
+// somebody else's issuer accepts.
+const maxOwnRSABits = 4096
+
+// SigningKey is a private key, its kid and its algorithm. It prints as neither.
+// Safe for concurrent use.
+type SigningKey struct {
+	public  PublicKey
+	signer  crypto.Signer
+	headers atomic.Pointer[[]encodedHeader]
+}
+
+// GenerateSigningKey makes a key for alg whose kid is its RFC 7638 thumbprint.
+// RSA takes tenths of a second: never do it while a caller waits.
+func GenerateSigningKey(alg Algorithm) (*SigningKey, error) {
+	var signer crypto.Signer
+	var err error
+	switch alg {
+	case ES256:
+		signer, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	case EdDSA:
+		_, signer, err = ed25519.GenerateKey(rand.Reader)
+	case RS256, PS256:
+		signer, err = rsa.GenerateKey(rand.Reader, rsaBits)
+	default:
+		return nil, fmt.Errorf("generate signing key: %w: %q, want one of %s", ErrAlgorithm, string(alg), list(ClientAlgorithms))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("generate signing key: %w", err)
+	}
+	return newSigningKey(signer, "", alg)
+}
+
+// ParseSigningKey reads the PKCS #8 that MarshalPKCS8 wrote. An empty kid stands
+// for the thumbprint.
+func ParseSigningKey(der []byte, kid string, alg Algorithm) (*SigningKey, error) {
+	key, err := x509.ParsePKCS8PrivateKey(der)
+	if err != nil {
+		return nil, errors.New("signing key is not PKCS #8") // the cause could quote the key
+	}
+	return newSigningKey(key, kid, alg)
+}
+
+// ParseSigningKeyPEM reads a private key from PEM: PKCS #8 ("PRIVATE KEY"),
+// SEC 1 ("EC PRIVATE KEY") or PKCS #1 ("RSA PRIVATE KEY"). The kid is the
+// thumbprint. The algorithm follows from the key's type, PS256 for RSA unless
+// alg asks for RS256.
+func ParseSigningKeyPEM(data []byte, alg ...Algorithm) (*SigningKey, error) {
+	block, key, err := privateKeyBlock(data)
+	if err != nil {
+		return nil, err
+	}
+	if key == nil {
+		return nil, fmt.Errorf("PEM block %q holds no key that can be read: want an unencrypted PKCS #8, SEC 1 or PKCS #1 private key", block)
+	}
+	use := defaultAlgorithm(key)
+	if len(alg) > 0 && alg[0] != "" {
+		use = alg[0]
+	}
+	return newSigningKey(key, "", use)
+}
+
+// privateKeyBlock returns the first private key in data, passing over EC
+// parameters and certificates, which some tools write before it.
+func privateKeyBlock(data []byte) (blockType string, key any, err error) {
+	for {
+		block, rest := pem.Decode(data)
+		if block == nil {
+			return "", nil, errors.New(`no private key in PEM form found: want a block "-----BEGIN PRIVATE KEY-----"`)
+		}
+		data = rest
+		switch block.Type {
+		case "PRIVATE KEY":
+			key, _ = x509.ParsePKCS8PrivateKey(block.Bytes)
+		case "EC PRIVATE KEY":
+			if k, err := x509.ParseECPrivateKey(block.Bytes); err == nil {
+				key = k
+			}
+		case "RSA PRIVATE KEY":
+			if k, err := x509.ParsePKCS1PrivateKey(block.Bytes); err == nil {
+				key = k
+			}
+		case "ENCRYPTED PRIVATE KEY", "OPENSSH PRIVATE KEY":
+		default:
+			continue
+		}
+		return block.Type, key, nil
+	}
+}
+
+// defaultAlgorithm is the algorithm of a key whose owner named none.
+func defaultAlgorithm(key any) Algorithm {
+	switch key.(type) {
+	case *ecdsa.PrivateKey:
+		return ES256
+	case ed25519.PrivateKey:
+		return EdDSA
+	case *rsa.PrivateKey:
+		return PS256
+	}
+	return ""
+}
+
+func newSigningKey(key any, kid string, alg Algorithm) (*SigningKey, error) {
+	var signer crypto.Signer
+	switch key := key.(type) {
+	case *ecdsa.PrivateKey:
+		signer = key
+	case ed25519.PrivateKey:
+		signer = key
+	case *rsa.PrivateKey:
+		if bits := key.N.BitLen(); bits > maxRSABits && bits <= maxOwnRSABits {
+			signer = key // others may accept it, Parse does not
+			break
+		}
+		signer = key
+		if err := checkKey(&key.PublicKey); err != nil {
+			return nil, err
+		}
+	default:
+		return nil, fmt.Errorf("private key of type %T is neither EC P-256, Ed25519 nor RSA", key)
+	}
+	public := PublicKey{ID: kid, Alg: alg, Use: "sig", Key: signer.Public()}
+	if _, isRSA := key.(*rsa.PrivateKey); !isRSA {
+		if err := checkKey(public.Key); err != nil {
+			return nil, err
+		}
+	}
+	if !fits(public.Key, alg) {
+		return nil, fmt.Errorf("%w: %q with a key of type %T", ErrAlgorithm, string(alg), public.Key)
+	}
+	if public.ID == "" {
+		public.ID = public.Thumbprint()
+	}
+	return &SigningKey{public: public, signer: signer}, nil
+}
+
+// ID returns the kid.
+func (k *SigningKey) ID() string { return k.public.ID }
+
+// Alg returns the algorithm of its signatures.
+func (k *SigningKey) Alg() Algorithm { return k.public.Alg }
+
+// Public returns what others verify with: kid, alg and use "sig" are set.
+func (k *SigningKey) Public() PublicKey { return k.public }
+
+// MarshalPKCS8 returns the private key for sealing or for a 0600 file.
+func (k *SigningKey) MarshalPKCS8() ([]byte, error) {
+	der, err := x509.MarshalPKCS8PrivateKey(k.signer)
+	if err != nil {
+		return nil, fmt.Errorf("encode signing key %s: %w", k.ID(), err)
+	}
+	return der, nil
+}
+
+// PEM returns the private key as a PKCS #8 "PRIVATE KEY" block.
+func (k *SigningKey) PEM() ([]byte, error) {
+	der, err := k.MarshalPKCS8()
+	if err != nil {
+		return nil, err
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), nil
+}
+
+// String names the key without showing it.
+func (k *SigningKey) String() string { return string(k.Alg()) + " signing key " + k.ID() }
+
+// GoString keeps %#v from printing the key.
+func (k *SigningKey) GoString() string { return k.String() }

@@ -95,7 +95,7 @@ func (k *SigningKey) sign(input []byte) ([]byte, error) {
 		}
 		return rsa.SignPSS(rand.Reader, key, crypto.SHA256, digest[:], &pssOptions)
 	}
-	return nil, errors.New("no signer for this key")
+	return k.signElsewhere(input, digest[:])
 }
 
 // pssOptions: the salt is as long as the hash (RFC 7518 §3.5).

@@ -1,0 +1,201 @@
+package policy
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/offkey/offkey/internal/apikey"
+	"github.com/offkey/offkey/internal/oauth"
+)
+
+// Kind is what a call proved about who makes it.
+type Kind uint8
+
+const (
+	// Nobody sent no credential that offkey reads.
+	Nobody Kind = iota
+	// KnownAPIKey sent one apikey that offkey knows.
+	KnownAPIKey
+	// UnknownAPIKey sent one apikey that offkey does not know.
+	UnknownAPIKey
+	// TokenClient sent a verified access token.
+	TokenClient
+	// BadToken sent a token of a trusted issuer that does not hold.
+	BadToken
+	// ForeignToken sent a bearer token that no trusted issuer made.
+	ForeignToken
+)
+
+// Principal is who makes a call, as far as it is proven. The zero Principal is
+// nobody.
+type Principal struct {
+	Kind     Kind
+	ID       string       // apikey id, or client id of a token
+	ClientID string       // the client that an apikey is mapped to, or the token's
+	Stage    apikey.Stage // the apikey's own stage
+	Scope    oauth.Scope  // of the token
+	// Fault is a credential rule that the call breaks whoever makes it:
+	// CodeCredentialConflict or CodeCredentialDuplicate.
+	Fault string
+}
+
+// Call is one call as judged.
+type Call struct {
+	Method  string
+	Path    string // canonical
+	Problem string // why the strict rules refuse the request, or ""
+	At      time.Time
+}
+
+// The codes of a Decision. Codes of refusals are stable: each has a page in
+// docs/errors.
+const (
+	CodeNotEnforced = "not_enforced"
+	CodeOpenRoute   = "open_route"
+	CodeAPIKey      = "apikey"
+	CodeUnverified  = "apikey_unverified" // the API itself judges it
+	CodeToken       = "token"
+
+	CodeAPIKeyBrownout    = "apikey_brownout"
+	CodeAPIKeyUpgradeOnly = "apikey_upgrade_only"
+	CodeAPIKeyRetired     = "apikey_retired"
+	CodeAPIKeyBlocked     = "apikey_blocked"
+	CodeAPIKeyUnknown     = "apikey_unknown"
+
+	CodeCredentialMissing   = "credential_missing"
+	CodeCredentialConflict  = "credential_conflict"
+	CodeCredentialDuplicate = "credential_duplicate"
+	CodeInvalidToken        = "invalid_token"
+	CodeForeignToken        = "token_foreign"
+	CodeInsufficientScope   = "insufficient_scope"
+	CodeUnknownRoute        = "unknown_route"
+	CodeAmbiguousRequest    = "ambiguous_request"
+)
+
+// Decision is the answer to one call.
+type Decision struct {
+	Allow  bool
+	Code   string
+	Status int          // of a refusal, else 0
+	Route  *Route       // nil when no rule matched
+	Stage  apikey.Stage // that held for the apikey, Inherit without one
+	// Shadow is the code with which the call would be refused if every rule
+	// were enforced, or "".
+	Shadow string
+	// Announce asks for the deprecation headers on the answer.
+	Announce bool
+}
+
+// Denied reports whether the call is refused.
+func (d Decision) Denied() bool { return !d.Allow }
+
+func allow(code string) Decision            { return Decision{Allow: true, Code: code} }
+func deny(status int, code string) Decision { return Decision{Status: status, Code: code} }
+
+// Decide answers one call. The gateway asks it live and the plan asks it again
+// about recorded calls, so a forecast cannot differ from enforcement.
+func (rs *Ruleset) Decide(p Principal, c Call) Decision {
+	route := rs.Match(c.Method, c.Path)
+	d := rs.decideStage(p, c.At)
+	if d.Allow {
+		d = rs.decideRules(p, c, route, d)
+	}
+	d.Route = route
+	if p.Kind == KnownAPIKey || p.Kind == UnknownAPIKey {
+		d.Stage = rs.StageOf(p.Stage)
+		d.Announce = d.Allow && (d.Stage == apikey.Warn || d.Stage == apikey.Brownout)
+	}
+	return d
+}
+
+// decideStage answers what needs no route: a token that does not hold is
+// refused whatever is enforced, since nobody had one before offkey, and an
+// apikey past its stage is refused on every route, known or not.
+func (rs *Ruleset) decideStage(p Principal, at time.Time) Decision {
+	switch p.Kind {
+	case BadToken:
+		return deny(http.StatusUnauthorized, CodeInvalidToken)
+	case TokenClient:
+		if p.Fault == CodeCredentialConflict {
+			return deny(http.StatusUnauthorized, CodeCredentialConflict)
+		}
+	case KnownAPIKey:
+		switch stage := rs.StageOf(p.Stage); {
+		case stage == apikey.Brownout && rs.inBrownout(at):
+			return deny(http.StatusUnauthorized, CodeAPIKeyBrownout)
+		case stage.Passes():
+		case stage == apikey.UpgradeOnly:
+			return deny(http.StatusUnauthorized, CodeAPIKeyUpgradeOnly)
+		case stage == apikey.Retired:
+			return deny(http.StatusUnauthorized, CodeAPIKeyRetired)
+		default:
+			return deny(http.StatusUnauthorized, CodeAPIKeyBlocked)
+		}
+	case UnknownAPIKey:
+		if !rs.Stage.Passes() || (rs.Stage == apikey.Brownout && rs.inBrownout(at)) {
+			return deny(http.StatusUnauthorized, CodeAPIKeyUnknown)
+		}
+	}
+	return allow(CodeNotEnforced)
+}
+
+// decideRules answers by route and scope as far as they are enforced for this
+// call; passed is the answer where they are not.
+func (rs *Ruleset) decideRules(p Principal, c Call, route *Route, passed Decision) Decision {
+	judged, enforce := rs.judge(p, c, route)
+	switch {
+	case judged.Allow && enforce == On:
+		return judged
+	case judged.Allow:
+		return passed
+	case enforce == On:
+		return judged
+	}
+	passed.Shadow = judged.Code
+	return passed
+}
+
+// judge is the answer with every rule enforced, and how far it is enforced.
+func (rs *Ruleset) judge(p Principal, c Call, route *Route) (Decision, Enforce) {
+	switch {
+	case c.Problem != "":
+		return deny(http.StatusBadRequest, CodeAmbiguousRequest), rs.Strictness()
+	case p.Fault == CodeCredentialDuplicate:
+		return deny(http.StatusBadRequest, CodeCredentialDuplicate), rs.Strictness() // RFC 6750 §3.1
+	case p.Fault != "":
+		return deny(http.StatusUnauthorized, p.Fault), rs.Strictness()
+	}
+	return rs.judgeRoute(p, route), rs.EnforcementOf(route, p.ClientID)
+}
+
+// judgeRoute is the answer of one route to one principal.
+func (rs *Ruleset) judgeRoute(p Principal, route *Route) Decision {
+	switch {
+	case route != nil && route.Open:
+		return allow(CodeOpenRoute)
+	case p.Kind == Nobody:
+		return deny(http.StatusUnauthorized, CodeCredentialMissing)
+	case p.Kind == ForeignToken:
+		return deny(http.StatusUnauthorized, CodeForeignToken)
+	case p.Kind == UnknownAPIKey && !rs.UpstreamVouches:
+		return deny(http.StatusUnauthorized, CodeAPIKeyUnknown)
+	case route == nil:
+		return deny(http.StatusForbidden, CodeUnknownRoute)
+	case p.Kind == KnownAPIKey:
+		return allow(CodeAPIKey)
+	case p.Kind == UnknownAPIKey:
+		return allow(CodeUnverified)
+	case p.Kind == TokenClient && p.Scope.Covers(route.Scopes):
+		return allow(CodeToken)
+	}
+	return deny(http.StatusForbidden, CodeInsufficientScope) // RFC 6750 §3.1
+}
+
+func (rs *Ruleset) inBrownout(at time.Time) bool {
+	for _, w := range rs.Brownouts {
+		if !at.Before(w.From) && at.Before(w.To) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,77 @@
+// Package traffic is what was seen: one Observation per call, without its
+// secrets, and the counts they are folded into. What the calls mean for the
+// retirement of keys is migration's; whether they were allowed is policy's.
+package traffic
+
+import (
+	"net/netip"
+	"time"
+)
+
+// The kinds of credential that a call is counted under.
+const (
+	KindAPIKey  = "apikey"
+	KindClient  = "client"
+	KindNone    = "none"
+	KindUnknown = "unknown" // an apikey that offkey does not know, never told apart
+)
+
+// Credential is what a call is counted under: an id, never the credential.
+type Credential struct {
+	Kind string `json:"kind"`
+	ID   string `json:"id,omitempty"`
+}
+
+// Known reports whether the credential has an id of its own to count under.
+func (c Credential) Known() bool { return c.ID != "" }
+
+// Observation is one call as recorded, and as read from a line of a traffic
+// file. Path is the canonical path; queries are kept by name only.
+type Observation struct {
+	At         time.Time    `json:"at"`
+	Credential Credential   `json:"credential"`
+	Method     string       `json:"method"`
+	Path       string       `json:"path"`
+	QueryNames []string     `json:"query_names,omitempty"`
+	Status     int          `json:"status"`
+	UserAgent  string       `json:"user_agent,omitempty"`
+	Source     netip.Prefix `json:"source,omitzero"` // network of the caller, never its address
+	Carrier    string       `json:"carrier,omitempty"`
+	// Outcome is offkey's own part in the answer: "" when it had none,
+	// "denied:CODE" when it refused, "shadow:CODE" when it would have.
+	Outcome string `json:"outcome,omitempty"`
+}
+
+// SourceOf is the network that an address is recorded as: its /24, or its /48
+// for IPv6.
+func SourceOf(addr netip.Addr) netip.Prefix {
+	addr = addr.Unmap()
+	bits := 24
+	if addr.Is6() {
+		bits = 48
+	}
+	p, err := addr.WithZone("").Prefix(bits)
+	if err != nil {
+		return netip.Prefix{}
+	}
+	return p
+}
+
+// Row is the count of all calls of one hour that look the same.
+type Row struct {
+	Hour       time.Time // truncated to the hour, UTC
+	Credential Credential
+	Method     string
+	Template   string
+	Status     int
+	UserAgent  string
+	Source     netip.Prefix
+	Carrier    string
+	Outcome    string
+	Calls      int64
+	First      time.Time
+	Last       time.Time
+}
+
+// OK reports whether the API answered with success.
+func (r Row) OK() bool { return r.Status >= 200 && r.Status < 300 }

@@ -1,0 +1,108 @@
+package traffic
+
+import (
+	"strings"
+	"sync"
+)
+
+// Templates turns canonical paths into templates, `/v1/orders/7` into
+// `/v1/orders/{id}`. It judges each segment by itself, so that the same path
+// always has the same template, and remembers recent answers. It is safe for
+// concurrent use and its memory is bounded.
+type Templates struct {
+	mu     sync.RWMutex
+	recent map[string]string
+}
+
+// maxRecent bounds the remembered paths; all are forgotten when it is reached.
+const maxRecent = 8192
+
+// Of is the template of a canonical path. A remembered path costs no
+// allocation.
+func (t *Templates) Of(path string) string {
+	t.mu.RLock()
+	template, ok := t.recent[path]
+	t.mu.RUnlock()
+	if ok {
+		return template
+	}
+	template = templateOf(path)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.recent == nil || len(t.recent) >= maxRecent {
+		t.recent = make(map[string]string, 256)
+	}
+	if len(path) <= 512 {
+		t.recent[strings.Clone(path)] = template
+	}
+	return template
+}
+
+// maxSegments is how deep a template goes; what lies below is `**`.
+const maxSegments = 12
+
+func templateOf(path string) string {
+	if path == "" || path[0] != '/' {
+		return "/**"
+	}
+	var b strings.Builder
+	rest := path[1:]
+	for range maxSegments {
+		segment, after, more := strings.Cut(rest, "/")
+		b.WriteByte('/')
+		if isIdentifier(segment) {
+			b.WriteString("{id}")
+		} else {
+			b.WriteString(segment)
+		}
+		if !more {
+			return b.String()
+		}
+		rest = after
+	}
+	return b.String() + "/**"
+}
+
+// isIdentifier reports whether a segment names one thing rather than a kind of
+// thing: numbers, UUIDs, hashes, dates, addresses, and whatever is too long to
+// have been chosen by the API's author.
+func isIdentifier(s string) bool {
+	var digits, hex, letters, other int
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c >= '0' && c <= '9':
+			digits++
+		case (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F'):
+			hex++
+			letters++
+		case (c >= 'g' && c <= 'z') || (c >= 'G' && c <= 'Z'):
+			letters++
+		case c == '-' || c == '_' || c == '.':
+		case c == '@' || c == '%' || c == ':' || c == '=' || c >= 0x80:
+			other++
+		}
+	}
+	switch {
+	case isVersion(s):
+		return false
+	case digits > 0 && letters == 0: // 7, 2026-11-23, 10.0.0.1
+		return true
+	case strings.ContainsRune(s, '@'): // a mail address
+		return true
+	case digits > 0 && hex == letters && digits+hex >= 8: // a hash or a UUID
+		return true
+	case digits >= 3 && len(s) >= 8: // ord_8f3k2m19x, ABC-12345
+		return true
+	case len(s) > 40:
+		return true
+	}
+	return other > 2
+}
+
+// isVersion reports whether a segment is an API version such as v1 or v2.1.
+func isVersion(s string) bool {
+	if len(s) < 2 || len(s) > 5 || (s[0] != 'v' && s[0] != 'V') {
+		return false
+	}
+	return strings.Trim(s[1:], "0123456789.") == ""
+}

@@ -1,0 +1,108 @@
+package token
+
+import (
+	"maps"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// The kinds of a Revocation.
+const (
+	RevokeToken  = "token"  // one token, by its jti
+	RevokeClient = "client" // what a client was issued until Before
+	RevokeAPIKey = "apikey" // what an apikey was exchanged for until Before
+)
+
+// Revocation says that tokens are refused although they are signed and have not
+// expired. It is never taken back; it may be forgotten at Expires, when the
+// last token that it is about has expired.
+type Revocation struct {
+	Kind string
+	ID   string // jti, client id or apikey id
+	// Before is for clients and apikeys: tokens issued at that second or
+	// earlier are refused.
+	Before  time.Time
+	Expires time.Time
+}
+
+// Revocations is every live Revocation, in memory, to be asked during a call.
+// It is made from the store and told of each new one. Its zero value is empty
+// and ready. Safe for concurrent use.
+type Revocations struct {
+	generation atomic.Uint64
+	mu         sync.RWMutex
+	byKind     map[string]map[string]Revocation
+}
+
+// Add takes more revocations in. Since nothing is ever taken back, adding the
+// whole list of the store again is right too, in whatever order lists arrive.
+func (r *Revocations) Add(more ...Revocation) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.byKind == nil {
+		r.byKind = make(map[string]map[string]Revocation)
+	}
+	changed := false
+	for _, v := range more {
+		of := r.byKind[v.Kind]
+		if of == nil {
+			of = make(map[string]Revocation)
+			r.byKind[v.Kind] = of
+		}
+		old, there := of[v.ID]
+		if there && !v.Before.After(old.Before) && !v.Expires.After(old.Expires) {
+			continue
+		}
+		if old.Before.After(v.Before) {
+			v.Before = old.Before
+		}
+		if old.Expires.After(v.Expires) {
+			v.Expires = old.Expires
+		}
+		of[v.ID] = v
+		changed = true
+	}
+	if changed {
+		r.generation.Add(1) // while locked: whoever sees the new number sees the new list
+	}
+}
+
+// Prune forgets what has expired at now.
+func (r *Revocations) Prune(now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, of := range r.byKind {
+		maps.DeleteFunc(of, func(_ string, v Revocation) bool { return v.Expires.Before(now) })
+	}
+}
+
+// Generation changes with every Add that brings something new.
+func (r *Revocations) Generation() uint64 { return r.generation.Load() }
+
+// Len is how many revocations are held.
+func (r *Revocations) Len() int {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	n := 0
+	for _, of := range r.byKind {
+		n += len(of)
+	}
+	return n
+}
+
+// Revoked reports whether a token that says c is revoked.
+func (r *Revocations) Revoked(c Claims) bool { return r.revoked(&c) }
+
+func (r *Revocations) revoked(c *Claims) bool {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	if _, there := r.byKind[RevokeToken][c.ID]; there {
+		return true
+	}
+	if v, there := r.byKind[RevokeClient][c.ClientID]; there && !c.IssuedAt.After(v.Before) {
+		return true
+	}
+	v, there := r.byKind[RevokeAPIKey][c.APIKeyID]
+	return there && c.APIKeyID != "" && !c.IssuedAt.After(v.Before)
+}

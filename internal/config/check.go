@@ -1,0 +1,369 @@
+package config
+
+import (
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/offkey/offkey/internal/apikey"
+	"github.com/offkey/offkey/internal/oauth"
+	"github.com/offkey/offkey/internal/policy"
+)
+
+// check reports what is wrong with values that are well-formed one by one, and
+// completes what follows from others.
+func (l *Loaded) check() Problems {
+	c := &checker{l: l}
+	c.issuer()
+	c.upstreams()
+	c.routes()
+	c.apikeys()
+	c.migration()
+	c.tls()
+	c.storage()
+	c.lives()
+	c.clients()
+	return c.problems
+}
+
+type checker struct {
+	l        *Loaded
+	problems Problems
+}
+
+func (c *checker) add(setting, message, fix string) {
+	p := Problem{File: c.l.File, Setting: setting, Message: setting + " " + message, Fix: fix}
+	for s := setting; s != ""; s = parent(s) { // a missing setting is reported at its section
+		if line := c.l.lines[s]; line > 0 {
+			p.Line = line
+			break
+		}
+	}
+	c.problems = append(c.problems, p)
+}
+
+func parent(setting string) string {
+	if i := strings.LastIndexAny(setting, ".["); i > 0 {
+		return setting[:i]
+	}
+	return ""
+}
+
+func (c *checker) issuer() {
+	if c.l.Issuer == "" {
+		c.add("issuer", "is missing", "add `issuer: https://auth.example.com`, the public URL of the authorization server")
+		return
+	}
+	c.identifier("issuer", c.l.Issuer)
+}
+
+// identifier holds a URL that names offkey or the API to what RFC 8414 §2 and
+// RFC 8707 §2 ask of one.
+func (c *checker) identifier(setting, value string) {
+	u, err := url.Parse(value)
+	switch {
+	case err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http"):
+		c.add(setting, fmt.Sprintf("is %q, which is no absolute URL", value), "write it as https://auth.example.com")
+	case u.RawQuery != "" || u.Fragment != "" || u.User != nil:
+		c.add(setting, "has a query, fragment or user", "leave them out")
+	case u.Scheme == "http" && !isLoopback(u.Hostname()):
+		c.add(setting, "is http on an address that is not loopback", "use https: tokens would travel in clear")
+	}
+}
+
+func isLoopback(host string) bool {
+	return host == "localhost" || host == "::1" || strings.HasPrefix(host, "127.")
+}
+
+func (c *checker) upstreams() {
+	g := &c.l.Gateway
+	if len(g.Upstreams) == 0 {
+		c.add("gateway.upstreams", "is missing", "name your API: `gateway: {upstreams: {api: {url: \"http://127.0.0.1:8080\"}}}`")
+		return
+	}
+	catchAll := 0
+	for _, name := range sortedNames(g.Upstreams) {
+		u, at := g.Upstreams[name], "gateway.upstreams."+name
+		parsed, err := url.Parse(u.URL)
+		switch {
+		case u.URL == "":
+			c.add(at+".url", "is missing", "write where the API is, as in http://10.0.3.7:8080")
+		case err != nil || parsed.Host == "" || (parsed.Scheme != "http" && parsed.Scheme != "https"):
+			c.add(at+".url", fmt.Sprintf("is %q, which is no http or https URL", u.URL), "write it as http://10.0.3.7:8080")
+		case parsed.RawQuery != "" || parsed.Fragment != "" || parsed.User != nil:
+			c.add(at+".url", "has a query, fragment or user", "leave them out")
+		}
+		if len(u.Hosts) == 0 {
+			catchAll++
+		}
+		if u.TokenCall == "secret" {
+			if _, err := apikey.ParseCarrier(u.Secret.In); err != nil {
+				c.add(at+".secret.in", err.Error(), "token_call: secret needs to know where the secret travels, as in header:X-API-Key")
+			}
+			if u.Secret.Value.IsZero() {
+				c.add(at+".secret.value", "is missing", "token_call: secret needs it, best as ${file:PATH}")
+			}
+		}
+	}
+	if catchAll > 0 && len(g.Upstreams) > 1 {
+		c.add("gateway.upstreams", "has several upstreams, and not all of them say for which hosts", "give each its hosts")
+	}
+	if g.Resource == "" {
+		g.Resource = c.defaultResource()
+	}
+	if g.Resource == "" {
+		c.add("gateway.resource", "is missing", "write the public URL of the API; it is the audience of access tokens")
+		return
+	}
+	c.identifier("gateway.resource", g.Resource)
+}
+
+func (c *checker) defaultResource() string {
+	for _, name := range sortedNames(c.l.Gateway.Upstreams) {
+		if hosts := c.l.Gateway.Upstreams[name].Hosts; len(hosts) > 0 {
+			return "https://" + hosts[0]
+		}
+	}
+	return ""
+}
+
+func sortedNames[V any](m map[string]V) []string {
+	names := make([]string, 0, len(m))
+	for name := range m {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+func (c *checker) routes() {
+	seen := map[string]int{}
+	for i, r := range c.l.Gateway.Routes {
+		at := fmt.Sprintf("gateway.routes[%d]", i)
+		parsed, err := policy.ParseRoute(r.Match)
+		if err != nil {
+			c.add(at+".match", err.Error(), "")
+			continue
+		}
+		if before, twice := seen[parsed.Match()]; twice {
+			c.add(at+".match", fmt.Sprintf("repeats gateway.routes[%d], which would always win", before), "remove one of them")
+		}
+		seen[parsed.Match()] = i
+		if _, err := oauth.ParseScope(strings.Join(r.Scopes, " ")); err != nil {
+			c.add(at+".scopes", err.Error(), "")
+		}
+		if r.Auth == "none" && len(r.Scopes) > 0 {
+			c.add(at, "has scopes and auth: none", "remove one of them")
+		}
+	}
+}
+
+// PolicyRoutes are the routes of the file as rules.
+func (c *Config) PolicyRoutes() ([]policy.Route, error) {
+	routes := make([]policy.Route, 0, len(c.Gateway.Routes))
+	for _, r := range c.Gateway.Routes {
+		parsed, err := policy.ParseRoute(r.Match)
+		if err != nil {
+			return nil, err
+		}
+		scopes, err := oauth.ParseScope(strings.Join(r.Scopes, " "))
+		if err != nil {
+			return nil, err
+		}
+		parsed.Scopes, parsed.Open, parsed.Enforce, parsed.Source = scopes, r.Auth == "none", r.Enforce, policy.SourceFile
+		routes = append(routes, parsed)
+	}
+	return routes, nil
+}
+
+// Carrier is the place as package apikey reads it.
+func (p Place) Carrier() (apikey.Carrier, error) {
+	form := p.In + ":" + p.Name
+	switch p.In {
+	case "authorization":
+		form = p.In + ":" + p.Scheme
+	case "basic":
+		form = p.In
+	}
+	carrier, err := apikey.ParseCarrier(form)
+	if err != nil || p.Pattern == "" {
+		return carrier, err
+	}
+	carrier.Pattern, err = regexp.Compile(p.Pattern)
+	return carrier, err
+}
+
+// Carriers are the places where apikeys travel.
+func (a APIKeys) Carriers() ([]apikey.Carrier, error) {
+	carriers := make([]apikey.Carrier, 0, len(a.Where))
+	for _, p := range a.Where {
+		carrier, err := p.Carrier()
+		if err != nil {
+			return nil, err
+		}
+		carriers = append(carriers, carrier)
+	}
+	return carriers, nil
+}
+
+// LearnsFromUpstream reports whether the API's answers make apikeys known, and
+// which of them say that one is not valid.
+func (a APIKeys) LearnsFromUpstream() (refusals []int, ok bool) {
+	for _, k := range a.KnownBy {
+		if k.Type == "upstream" {
+			if len(k.ValidUnless) == 0 {
+				return []int{401}, true
+			}
+			return k.ValidUnless, true
+		}
+	}
+	return nil, false
+}
+
+func (c *checker) apikeys() {
+	if len(c.l.APIKeys.Where) == 0 {
+		c.add("apikeys.where", "is empty", "say where apikeys travel, as in `- {in: header, name: X-API-Key}`")
+	}
+	for i, p := range c.l.APIKeys.Where {
+		at := fmt.Sprintf("apikeys.where[%d]", i)
+		switch {
+		case p.In == "":
+			c.add(at+".in", "is missing", "it is header, authorization, query, cookie or basic")
+		case p.In == "authorization" && p.Scheme == "":
+			c.add(at+".scheme", "is missing", "name the scheme, as in `{in: authorization, scheme: KEY}`")
+		default:
+			if _, err := p.Carrier(); err != nil {
+				c.add(at, err.Error(), "")
+			}
+		}
+	}
+	for i, k := range c.l.APIKeys.KnownBy {
+		if k.Type == "" {
+			c.add(fmt.Sprintf("apikeys.known_by[%d].type", i), "is missing", "it is upstream or imported")
+		}
+	}
+}
+
+func (c *checker) migration() {
+	cal := c.l.Migration.Calendar
+	if !cal.Sunset.IsZero() && !cal.Deprecated.IsZero() && cal.Sunset.Before(cal.Deprecated.Time) {
+		c.add("migration.calendar.sunset", "is before migration.calendar.deprecated", "RFC 9745 §4 wants it the same or later")
+	}
+	if d := c.l.Migration.Docs; d != "" {
+		if u, err := url.Parse(d); err != nil || u.Host == "" {
+			c.add("migration.docs", fmt.Sprintf("is %q, which is no absolute URL", d), "")
+		}
+	}
+}
+
+func (c *checker) tls() {
+	t := c.l.TLS
+	if t.Mode != "files" {
+		return
+	}
+	for _, f := range []struct{ setting, path string }{{"tls.cert", t.Cert}, {"tls.key", t.Key}} {
+		if f.path == "" {
+			c.add(f.setting, "is missing", "tls.mode: files needs it")
+		} else if _, err := os.Stat(c.l.Path(f.path)); err != nil {
+			c.add(f.setting, "cannot be read: "+err.Error(), "")
+		}
+	}
+}
+
+func (c *checker) storage() {
+	if _, err := c.l.DatabaseFile(); err != nil {
+		c.add("storage.dsn", err.Error(), "write it as sqlite:///var/lib/offkey/offkey.db")
+	}
+}
+
+// Path makes a path of the file absolute: relative ones start at its folder.
+func (l *Loaded) Path(p string) string {
+	if p == "" || filepath.IsAbs(p) || l.File == "" {
+		return p
+	}
+	return filepath.Join(filepath.Dir(l.File), p)
+}
+
+// DatabaseFile is where the SQLite database is. Its folder is the data
+// directory, which also holds the socket and, unless configured, the secrets.
+func (l *Loaded) DatabaseFile() (string, error) {
+	path, ok := strings.CutPrefix(l.Storage.DSN, "sqlite://")
+	if !ok || path == "" {
+		return "", fmt.Errorf("is %q, which this release cannot open", l.Storage.DSN)
+	}
+	return l.Path(path), nil
+}
+
+func (c *checker) lives() {
+	ttl := time.Duration(c.l.Tokens.Access.TTL)
+	if ttl < time.Second || ttl > 24*time.Hour {
+		c.add("tokens.access.ttl", fmt.Sprintf("is %s", c.l.Tokens.Access.TTL), "use 1s to 24h; 15m is a good value")
+	}
+	if keep := time.Duration(c.l.Signing.KeepAfter); keep < ttl {
+		c.add("signing.keep_after", "is shorter than tokens.access.ttl, so tokens would outlive their signing key", "make it at least "+c.l.Tokens.Access.TTL.String())
+	}
+	if every := time.Duration(c.l.Signing.RotateEvery); every <= time.Duration(c.l.Signing.PublishAhead) {
+		c.add("signing.rotate_every", "is not longer than signing.publish_ahead", "")
+	}
+	if life := time.Duration(c.l.Tokens.ClientAssertion.MaxLife); life < time.Minute || life > time.Hour {
+		c.add("tokens.client_assertion.max_life", "is not between 1m and 1h", "5m is a good value")
+	}
+}
+
+func (c *checker) clients() {
+	ids := map[string]bool{}
+	for i, cl := range c.l.Clients {
+		at := fmt.Sprintf("clients[%d]", i)
+		switch {
+		case cl.ID == "":
+			c.add(at+".id", "is missing", "")
+			continue
+		case ids[cl.ID]:
+			c.add(at+".id", fmt.Sprintf("repeats the client %q", cl.ID), "")
+		case cl.Auth == "":
+			c.add(at+".auth", "is missing", "it is private_key_jwt, client_secret_basic or client_secret_post")
+		}
+		ids[cl.ID] = true
+		c.clientCredential(at, cl)
+		if _, err := oauth.ParseScope(strings.Join(cl.Scopes, " ")); err != nil {
+			c.add(at+".scopes", err.Error(), "")
+		}
+		for _, s := range cl.DefaultScopes {
+			if !containsString(cl.Scopes, s) {
+				c.add(at+".default_scopes", fmt.Sprintf("names %s, which scopes does not", s), "")
+			}
+		}
+		for _, g := range cl.Grants {
+			if g != oauth.GrantClientCredentials {
+				c.add(at+".grants", fmt.Sprintf("names %q, which this release does not have", g), "use client_credentials")
+			}
+		}
+	}
+}
+
+func (c *checker) clientCredential(at string, cl Client) {
+	given := 0
+	for _, set := range []bool{!cl.Secret.IsZero(), cl.SecretFile != "", cl.JWKSFile != "", cl.JWKSURI != ""} {
+		if set {
+			given++
+		}
+	}
+	byKey := cl.Auth == oauth.AuthPrivateKeyJWT
+	switch {
+	case given == 0 && byKey:
+		c.add(at, "has no public key", "add jwks_file or jwks_uri")
+	case given == 0:
+		c.add(at, "has no secret", "add secret_file, or secret: ${VAR}")
+	case given > 1:
+		c.add(at, "has more than one of secret, secret_file, jwks_file and jwks_uri", "keep the one that auth needs")
+	case byKey != (cl.JWKSFile != "" || cl.JWKSURI != ""):
+		c.add(at, "has a credential that does not fit auth: "+cl.Auth, "")
+	case !cl.Secret.IsZero() && len(cl.Secret.Reveal()) < 32:
+		c.add(at+".secret", "is shorter than 32 characters", "make one with `openssl rand -base64 32`")
+	}
+}

@@ -1,0 +1,220 @@
+// Package config is the one file that describes an offkey, as one struct. It
+// reads the file, expands it, checks it, and says where each value came from.
+// Building the process from it is package app's.
+//
+// A value is taken from, in this order: a flag, an OFFKEY_* variable, the file,
+// the default. Unknown settings are errors that name the line and, where one is
+// close, the setting that was meant.
+package config
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/offkey/offkey/internal/apikey"
+	"github.com/offkey/offkey/internal/jose"
+	"github.com/offkey/offkey/internal/policy"
+	"github.com/offkey/offkey/internal/secret"
+)
+
+// Config is a whole configuration file. Only Issuer and one upstream are
+// required.
+type Config struct {
+	Issuer         string         `yaml:"issuer" doc:"Public URL of the authorization server; the only accepted audience of client assertions." boot:"true"`
+	Listen         Listen         `yaml:"listen"`
+	TLS            TLS            `yaml:"tls"`
+	TrustedProxies []netip.Prefix `yaml:"trusted_proxies" doc:"Networks of proxies whose X-Forwarded-* headers are believed. Empty: nobody's."`
+	Storage        Storage        `yaml:"storage"`
+	Secrets        Secrets        `yaml:"secrets"`
+	Signing        Signing        `yaml:"signing"`
+	Tokens         Tokens         `yaml:"tokens"`
+	Outbound       Outbound       `yaml:"outbound"`
+	Gateway        Gateway        `yaml:"gateway"`
+	APIKeys        APIKeys        `yaml:"apikeys"`
+	Migration      Migration      `yaml:"migration"`
+	Telemetry      Telemetry      `yaml:"telemetry"`
+	Clients        []Client       `yaml:"clients"`
+}
+
+// Listen is where the listeners are bound.
+type Listen struct {
+	Gateway string `yaml:"gateway" doc:"The API's own URLs." boot:"true"`
+	Issuer  string `yaml:"issuer" doc:"The authorization server." boot:"true"`
+	Admin   string `yaml:"admin" doc:"Console and management API; keep it off public addresses." boot:"true"`
+	Ops     string `yaml:"ops" doc:"/livez, /readyz and /metrics." boot:"true"`
+}
+
+// TLS is how the gateway and issuer listeners are protected.
+type TLS struct {
+	Mode string `yaml:"mode" enum:"none,files" doc:"none: behind a proxy that ends TLS, or on loopback. files: cert and key; both are read again on reload."`
+	Cert string `yaml:"cert" doc:"PEM file with the certificate chain."`
+	Key  string `yaml:"key" doc:"PEM file with the private key."`
+}
+
+// Storage is where everything is kept.
+type Storage struct {
+	DSN string `yaml:"dsn" doc:"sqlite:///path/to/offkey.db" boot:"true"`
+}
+
+// Secrets seal signing keys and apikeys (master key) and fingerprint apikeys
+// (pepper). Each is 32 bytes in base64. Left out, they are files beside the
+// database, made at the first start.
+type Secrets struct {
+	MasterKey secret.Text `yaml:"master_key" doc:"32 bytes in base64, best as ${file:/run/secrets/offkey_master}." boot:"true"`
+	Pepper    secret.Text `yaml:"pepper" doc:"32 bytes in base64. Apikeys cannot be recognised without it." boot:"true"`
+}
+
+// Signing is how tokens are signed.
+type Signing struct {
+	Alg          jose.Algorithm `yaml:"alg" enum:"ES256,EdDSA,RS256,PS256" doc:"Algorithm of access tokens."`
+	RotateEvery  Duration       `yaml:"rotate_every" doc:"A new signing key after this long."`
+	PublishAhead Duration       `yaml:"publish_ahead" doc:"How long a new key is published before it signs."`
+	KeepAfter    Duration       `yaml:"keep_after" doc:"How long a key stays published after it last signed; at least the longest life of a token."`
+}
+
+// Tokens are the lives of what is issued and accepted.
+type Tokens struct {
+	Access          AccessToken     `yaml:"access"`
+	ClientAssertion ClientAssertion `yaml:"client_assertion"`
+}
+
+// AccessToken is the life of an access token.
+type AccessToken struct {
+	TTL Duration `yaml:"ttl" doc:"Life of an access token."`
+}
+
+// ClientAssertion limits what a private_key_jwt client may send.
+type ClientAssertion struct {
+	MaxLife Duration `yaml:"max_life" doc:"Longest time from now to exp of a client assertion."`
+}
+
+// Outbound guards what offkey fetches from addresses that clients name.
+type Outbound struct {
+	AllowPrivate bool   `yaml:"allow_private" doc:"Let jwks_uri point to loopback and private addresses. For test set-ups."`
+	CAFile       string `yaml:"ca_file" doc:"PEM file of further certificate authorities to trust."`
+}
+
+// Gateway is what stands in front of the API.
+type Gateway struct {
+	Resource  string              `yaml:"resource" doc:"Identifier of the API: audience of access tokens. Default: https:// and the first host of the first upstream."`
+	Upstreams map[string]Upstream `yaml:"upstreams"`
+	Routes    []Route             `yaml:"routes" doc:"First match wins. Declared here they are read-only elsewhere."`
+	Enforce   policy.Enforce      `yaml:"enforce" enum:"off,shadow,on" doc:"Whether routes and scopes are enforced. Set here it is read-only elsewhere."`
+	Limits    Limits              `yaml:"limits"`
+}
+
+// Upstream is one API.
+type Upstream struct {
+	Hosts      []string       `yaml:"hosts" doc:"Host names that callers use for this API. Empty: every host."`
+	URL        string         `yaml:"url" doc:"Where the API is."`
+	Host       string         `yaml:"host" enum:"preserve,upstream" doc:"Which Host the API sees: the caller's, or the one of url."`
+	TokenCall  string         `yaml:"token_call" enum:"headers,bearer,secret,apikey" doc:"What the API receives for a call with a token: identity headers, the token itself, one shared secret, or the caller's own former apikey."`
+	Secret     UpstreamSecret `yaml:"secret"`
+	StripQuery bool           `yaml:"strip_query" doc:"Remove an apikey from the query before the API sees it, once it is mapped to a client."`
+	CAFile     string         `yaml:"ca_file" doc:"PEM file of the certificate authority of the API."`
+}
+
+// UpstreamSecret is what token_call: secret sends.
+type UpstreamSecret struct {
+	In    string      `yaml:"in" doc:"Where it travels, as in header:X-API-Key."`
+	Value secret.Text `yaml:"value" doc:"The secret, best as ${file:PATH}."`
+}
+
+// Route is one rule.
+type Route struct {
+	Match   string         `yaml:"match" doc:"Method and path pattern, as in GET /v1/orders/**."`
+	Auth    string         `yaml:"auth" enum:"required,none" doc:"none: passes without a credential."`
+	Scopes  []string       `yaml:"scopes" doc:"Scopes that a token needs, all of them."`
+	Enforce policy.Enforce `yaml:"enforce" enum:"off,shadow,on" doc:"For this route alone."`
+}
+
+// Limits are rate limits, written as 100/s or 5/m.
+type Limits struct {
+	PerClient Rate `yaml:"per_client" doc:"Calls per client; an apikey shares the bucket of the client that it is mapped to. Empty: no limit."`
+}
+
+// APIKeys says where apikeys travel and who vouches for them.
+type APIKeys struct {
+	Where   []Place   `yaml:"where" doc:"Where apikeys travel, tried in this order."`
+	KnownBy []KnownBy `yaml:"known_by" doc:"Who says that an apikey is real."`
+	Probe   bool      `yaml:"probe" doc:"Ask the API itself, once per route and by GET or HEAD only, whether it refuses calls without an apikey and with a wrong one. Without it apikeys are learnt only where callers were seen to be refused."`
+}
+
+// Place is a carrier of apikeys.
+type Place struct {
+	In      string `yaml:"in" enum:"header,authorization,query,cookie,basic" doc:"Kind of place."`
+	Name    string `yaml:"name" doc:"Name of the header, query parameter or cookie."`
+	Scheme  string `yaml:"scheme" doc:"Authorization scheme, as in KEY."`
+	Pattern string `yaml:"pattern" doc:"Regular expression that the value must match; tells apikeys sent as Bearer from tokens."`
+}
+
+// KnownBy is one source of truth about apikeys.
+type KnownBy struct {
+	Type        string `yaml:"type" enum:"upstream,imported" doc:"upstream: learnt from the API's own answers. imported: brought in by an operator."`
+	ValidUnless []int  `yaml:"valid_unless" doc:"Answers by which the API says that an apikey is not valid."`
+}
+
+// Migration is the road.
+type Migration struct {
+	Stage    apikey.Stage `yaml:"stage" enum:"observe,warn,upgrade_only,retired" doc:"Stage of all apikeys that have none of their own. Set here it is read-only elsewhere."`
+	Calendar Calendar     `yaml:"calendar"`
+	Upgrade  string       `yaml:"upgrade" enum:"on,off" doc:"Whether callers may trade an apikey for a client."`
+	Docs     string       `yaml:"docs" doc:"Page about the move for callers; linked from headers and refusals."`
+}
+
+// Calendar are the announced dates.
+type Calendar struct {
+	Deprecated Date `yaml:"deprecated" doc:"Since when apikeys are deprecated."`
+	Sunset     Date `yaml:"sunset" doc:"When apikeys stop working; not before deprecated."`
+}
+
+// Telemetry is what offkey says about itself.
+type Telemetry struct {
+	Logs   string `yaml:"logs" enum:"json,text" doc:"Form of log lines on standard error."`
+	Level  string `yaml:"level" enum:"debug,info,warn,error" doc:"Least level logged."`
+	Access bool   `yaml:"access" doc:"Log a line per call through the gateway, without secrets."`
+}
+
+// Client is a client declared in the file; read-only elsewhere.
+type Client struct {
+	ID            string      `yaml:"id" doc:"client_id"`
+	Name          string      `yaml:"name" doc:"For people; default: the id."`
+	Owner         string      `yaml:"owner"`
+	Auth          string      `yaml:"auth" enum:"client_secret_basic,client_secret_post,private_key_jwt" doc:"token_endpoint_auth_method"`
+	Secret        secret.Text `yaml:"secret" doc:"At least 32 characters; best as ${VAR}."`
+	SecretFile    string      `yaml:"secret_file"`
+	JWKSFile      string      `yaml:"jwks_file" doc:"Public keys of private_key_jwt."`
+	JWKSURI       string      `yaml:"jwks_uri" doc:"Where the public keys are fetched."`
+	Scopes        []string    `yaml:"scopes" doc:"What it may ask for."`
+	DefaultScopes []string    `yaml:"default_scopes" doc:"What it gets when it asks for nothing. Empty: a token without scope."`
+	Grants        []string    `yaml:"grants" doc:"Default: client_credentials."`
+	Audience      string      `yaml:"audience" enum:"strict,compat" doc:"strict: assertions name the issuer. compat: the token endpoint is accepted too."`
+	Resources     []string    `yaml:"resources" doc:"Audiences it may ask for. Empty: gateway.resource."`
+}
+
+// Default is the configuration before any file is read.
+func Default() Config {
+	return Config{
+		Listen: Listen{
+			Gateway: "127.0.0.1:8484", Issuer: "127.0.0.1:8485",
+			Admin: "127.0.0.1:8486", Ops: "127.0.0.1:8487",
+		},
+		TLS:     TLS{Mode: "none"},
+		Storage: Storage{DSN: "sqlite://offkey-data/offkey.db"},
+		Signing: Signing{
+			Alg: jose.ES256, RotateEvery: Duration(30 * 24 * time.Hour),
+			PublishAhead: Duration(24 * time.Hour), KeepAfter: Duration(24 * time.Hour),
+		},
+		Tokens: Tokens{
+			Access:          AccessToken{TTL: Duration(15 * time.Minute)},
+			ClientAssertion: ClientAssertion{MaxLife: Duration(5 * time.Minute)},
+		},
+		APIKeys: APIKeys{
+			Where:   []Place{{In: "header", Name: "X-API-Key"}},
+			KnownBy: []KnownBy{{Type: "upstream", ValidUnless: []int{401}}, {Type: "imported"}},
+			Probe:   true,
+		},
+		Migration: Migration{Upgrade: "on"},
+		Telemetry: Telemetry{Logs: "json", Level: "info"},
+	}
+}

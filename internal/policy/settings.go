@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"errors"
 	"time"
 
 	"github.com/offkey/offkey/internal/apikey"
@@ -11,6 +12,10 @@ import (
 type Settings struct {
 	Stage         apikey.Stage       `json:"stage"`
 	StageSince    time.Time          `json:"stage_since,omitzero"`
+	StageUntil    time.Time          `json:"stage_until,omitzero"` // announced end, zero when none is
 	Enforce       Enforce            `json:"enforce"`
 	ClientEnforce map[string]Enforce `json:"client_enforce,omitempty"`
 }
+
+// ErrNotFound is what a store answers about a route that is not there.
+var ErrNotFound = errors.New("no such route")

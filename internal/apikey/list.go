@@ -1,0 +1,35 @@
+package apikey
+
+import "time"
+
+// Filter chooses the apikeys of a list. Its zero value takes all, a page at a
+// time.
+type Filter struct {
+	IDs   []string // nil is any; ids that are not there are left out
+	Stage *Stage   // the apikey's own stage; nil is any
+	Owner string   // "" is any
+	Limit int      // the most that one page holds; 0 is a hundred
+	After string   // the cursor that the page before gave, "" for the first
+}
+
+// ImportResult says what an import has changed. The three add up to the number
+// of apikeys given.
+type ImportResult struct {
+	Added     int `json:"added"`
+	Updated   int `json:"updated"`
+	Unchanged int `json:"unchanged"`
+}
+
+// Contained is what was stopped with a leaked apikey, and what was not.
+type Contained struct {
+	Clients []string `json:"clients"` // made with it since the leak, now disabled
+	Kept    []string `json:"kept"`    // made with it before, still working
+}
+
+// Use is when an apikey was seen in traffic. Times are zero where it never was.
+type Use struct {
+	First time.Time `json:"first_used,omitzero"`
+	Last  time.Time `json:"last_used,omitzero"`
+	// LastOK is the last call that the API answered with success.
+	LastOK time.Time `json:"last_ok,omitzero"`
+}

@@ -13,6 +13,7 @@ import (
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rsa"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -49,15 +50,21 @@ const (
 	maxRSABits = 3072
 )
 
+// maxOwnRSABits is the largest private RSA key to sign with: a caller may have
+// one that somebody else's issuer accepts. We would not accept its signatures.
+const maxOwnRSABits = 4096
+
 // known reports whether alg is one of ours.
 func (alg Algorithm) known() bool { return slices.Contains(ClientAlgorithms, alg) }
 
-// checkKey reports what, if anything, makes key unfit for our algorithms.
-func checkKey(key crypto.PublicKey) error {
+// checkKey reports what, if anything, makes key unfit to verify with.
+func checkKey(key crypto.PublicKey) error { return checkKeyUpTo(key, maxRSABits) }
+
+func checkKeyUpTo(key crypto.PublicKey, maxBits int) error {
 	switch key := key.(type) {
 	case *ecdsa.PublicKey:
 		if key == nil || key.Curve != elliptic.P256() {
-			return fmt.Errorf("EC key is not on P-256, the curve of ES256")
+			return errors.New("EC key is not on P-256, the curve of ES256")
 		}
 	case ed25519.PublicKey:
 		if len(key) != ed25519.PublicKeySize {
@@ -65,10 +72,10 @@ func checkKey(key crypto.PublicKey) error {
 		}
 	case *rsa.PublicKey:
 		if key == nil || key.N == nil {
-			return fmt.Errorf("RSA key without modulus")
+			return errors.New("RSA key without modulus")
 		}
-		if bits := key.N.BitLen(); bits < minRSABits || bits > maxRSABits {
-			return fmt.Errorf("RSA key has %d bits, want %d to %d", bits, minRSABits, maxRSABits)
+		if bits := key.N.BitLen(); bits < minRSABits || bits > maxBits {
+			return fmt.Errorf("RSA key has %d bits, want %d to %d", bits, minRSABits, maxBits)
 		}
 		if key.E < 3 || key.E&1 == 0 || key.E > 1<<31-1 {
 			return fmt.Errorf("RSA key has the unusable exponent %d", key.E)
@@ -90,6 +97,19 @@ func fits(key crypto.PublicKey, alg Algorithm) bool {
 		return alg == RS256 || alg == PS256
 	}
 	return false
+}
+
+// usualAlgorithm is the algorithm of a key whose owner named none.
+func usualAlgorithm(key crypto.PublicKey) Algorithm {
+	switch key.(type) {
+	case *ecdsa.PublicKey:
+		return ES256
+	case ed25519.PublicKey:
+		return EdDSA
+	case *rsa.PublicKey:
+		return PS256
+	}
+	return ""
 }
 
 // gojoseAlgorithms translates an allow-list, dropping what we do not know: "none"

@@ -8,6 +8,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -38,7 +39,16 @@ func decodeObject(raw []byte, dst any) error {
 	if !utf8.Valid(raw) {
 		return errors.New("not UTF-8")
 	}
-	return json.Unmarshal(raw, dst)
+	return plain(json.Unmarshal(raw, dst))
+}
+
+// plain takes the library's name out of its error texts, which callers read.
+func plain(err error) error {
+	if err == nil {
+		return nil
+	}
+	text := strings.ReplaceAll(err.Error(), "go-jose/go-jose: ", "")
+	return errors.New(strings.TrimPrefix(text, "json: "))
 }
 
 // Audience is an aud value: a string or an array of strings (RFC 7519 §4.1.3).

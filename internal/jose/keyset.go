@@ -2,10 +2,6 @@ package jose
 
 import (
 	"bytes"
-	"crypto"
-	"crypto/ecdsa"
-	"crypto/ed25519"
-	"crypto/rsa"
 	"errors"
 	"fmt"
 	"slices"
@@ -19,6 +15,7 @@ import (
 const (
 	MaxKeySetSize = 64 << 10 // bytes
 	MaxKeys       = 20
+	maxKeyID      = 256 // bytes
 )
 
 // KeySet is the keys of one signer.
@@ -120,13 +117,16 @@ func parseKey(raw []byte) (key PublicKey, usable bool, err error) {
 	if err := checkNothingPrivate(r); err != nil {
 		return PublicKey{}, false, err
 	}
+	if len(r.Kid) > maxKeyID {
+		return PublicKey{}, false, fmt.Errorf("kid is longer than %d bytes", maxKeyID)
+	}
 	alg, known := signatureAlgorithm(r)
 	if !known {
 		return PublicKey{}, false, nil
 	}
 	var jwk gojose.JSONWebKey
 	if err := jwk.UnmarshalJSON(raw); err != nil {
-		return PublicKey{}, false, err
+		return PublicKey{}, false, plain(err)
 	}
 	if err := checkKey(jwk.Key); err != nil {
 		return PublicKey{}, false, err
@@ -205,13 +205,4 @@ func (s KeySet) MarshalJSON() ([]byte, error) {
 	}
 	b.WriteString("]}")
 	return b.Bytes(), nil
-}
-
-// checkPublic refuses all but the three public key types.
-func checkPublic(key crypto.PublicKey) error {
-	switch key.(type) {
-	case *ecdsa.PublicKey, ed25519.PublicKey, *rsa.PublicKey:
-		return nil
-	}
-	return fmt.Errorf("not a public key: %T", key)
 }

@@ -1,9 +1,9 @@
 package jose
 
 import (
+	"encoding/base64"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	gojose "github.com/go-jose/go-jose/v4"
@@ -52,7 +52,7 @@ func Parse(raw string, allowed ...Algorithm) (*Unverified, error) {
 	case errors.As(err, &wrongAlg):
 		return nil, fmt.Errorf("%w: alg is %q, accepted: %s", ErrAlgorithm, string(wrongAlg.Got), list(allowed))
 	case err != nil:
-		return nil, fmt.Errorf("%w: %v", ErrMalformed, err)
+		return nil, fmt.Errorf("%w: %v", ErrMalformed, headerCause(raw, err))
 	}
 	protected := jws.Signatures[0].Protected
 	for _, name := range []gojose.HeaderKey{"crit", "b64"} {
@@ -65,6 +65,19 @@ func Parse(raw string, allowed ...Algorithm) (*Unverified, error) {
 		return nil, err
 	}
 	return &Unverified{jws: jws, header: Header{Alg: Algorithm(protected.Algorithm), KeyID: protected.KeyID, Type: typ}}, nil
+}
+
+// headerCause finds what is wrong with the header, of which the library says
+// only that something is.
+func headerCause(raw string, err error) error {
+	part, _, _ := strings.Cut(raw, ".")
+	header, decodeErr := base64.RawURLEncoding.DecodeString(part)
+	if decodeErr == nil {
+		if cause := checkObject(header); cause != nil {
+			return fmt.Errorf("header: %w", cause)
+		}
+	}
+	return plain(err)
 }
 
 // checkCompact allows exactly three parts of canonical base64url. The decoder
@@ -147,11 +160,12 @@ func (u *Unverified) Peek(dst any) error {
 // DecodeClaims. The error is ErrNoKey if none fits, ErrSignature if none of
 // those that fit made it.
 func (u *Unverified) Verify(keys ...PublicKey) (claims []byte, err error) {
-	fitting := slices.DeleteFunc(slices.Clone(keys), func(k PublicKey) bool { return !k.UsableWith(u.header.Alg) })
-	if len(fitting) == 0 {
-		return nil, fmt.Errorf("%w: alg %s, kid %q", ErrNoKey, u.header.Alg, u.header.KeyID)
-	}
-	for _, k := range fitting {
+	fits := 0
+	for _, k := range keys {
+		if !k.UsableWith(u.header.Alg) {
+			continue
+		}
+		fits++
 		claims, err := u.jws.Verify(k.Key)
 		if err != nil {
 			continue
@@ -160,6 +174,9 @@ func (u *Unverified) Verify(keys ...PublicKey) (claims []byte, err error) {
 			return nil, fmt.Errorf("%w: claims: %v", ErrMalformed, err)
 		}
 		return claims, nil
+	}
+	if fits == 0 {
+		return nil, fmt.Errorf("%w: alg %s, kid %q", ErrNoKey, u.header.Alg, u.header.KeyID)
 	}
 	return nil, ErrSignature
 }

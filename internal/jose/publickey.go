@@ -79,7 +79,7 @@ func modulus(n *big.Int) []byte {
 // MarshalJSON writes the key as a JWK (RFC 7517 §4). There is no private member
 // that it could write.
 func (k PublicKey) MarshalJSON() ([]byte, error) {
-	if err := checkPublic(k.Key); err != nil {
+	if err := checkKeyUpTo(k.Key, maxOwnRSABits); err != nil {
 		return nil, err
 	}
 	return gojose.JSONWebKey{Key: k.Key, KeyID: k.ID, Algorithm: string(k.Alg), Use: k.Use}.MarshalJSON()

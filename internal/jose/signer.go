@@ -2,10 +2,7 @@ package jose
 
 import (
 	"crypto"
-	"crypto/ecdsa"
-	"crypto/ed25519"
 	"crypto/rand"
-	"crypto/rsa"
 	"errors"
 	"fmt"
 )
@@ -18,11 +15,11 @@ func NewSigningKey(signer crypto.Signer, kid string, alg Algorithm) (*SigningKey
 		return nil, errors.New("no signer")
 	}
 	public := PublicKey{ID: kid, Alg: alg, Use: "sig", Key: signer.Public()}
+	if err := checkKeyUpTo(public.Key, maxOwnRSABits); err != nil {
+		return nil, err
+	}
 	if alg == "" {
 		public.Alg = usualAlgorithm(public.Key)
-	}
-	if err := checkKey(public.Key); err != nil {
-		return nil, err
 	}
 	if !fits(public.Key, public.Alg) {
 		return nil, fmt.Errorf("%w: %q with a key of type %T", ErrAlgorithm, string(public.Alg), public.Key)
@@ -38,19 +35,6 @@ func (k *SigningKey) WithID(kid string) *SigningKey {
 	public := k.public
 	public.ID = kid
 	return &SigningKey{public: public, signer: k.signer}
-}
-
-// usualAlgorithm is the algorithm of a public key that comes without one.
-func usualAlgorithm(key crypto.PublicKey) Algorithm {
-	switch key.(type) {
-	case *ecdsa.PublicKey:
-		return ES256
-	case ed25519.PublicKey:
-		return EdDSA
-	case *rsa.PublicKey:
-		return PS256
-	}
-	return ""
 }
 
 // signElsewhere asks whatever holds the key for a signature.

@@ -11,15 +11,12 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"sync/atomic"
 )
 
 // rsaBits is the size of RSA keys made here.
 const rsaBits = 2048
-
-// maxOwnRSABits is the largest private RSA key read: a caller may have one that
-// somebody else's issuer accepts.
-const maxOwnRSABits = 4096
 
 // SigningKey is a private key, its kid and its algorithm. It prints as neither.
 // Safe for concurrent use.
@@ -47,17 +44,17 @@ func GenerateSigningKey(alg Algorithm) (*SigningKey, error) {
 	if err != nil {
 		return nil, fmt.Errorf("generate signing key: %w", err)
 	}
-	return newSigningKey(signer, "", alg)
+	return NewSigningKey(signer, "", alg)
 }
 
 // ParseSigningKey reads the PKCS #8 that MarshalPKCS8 wrote. An empty kid stands
-// for the thumbprint.
+// for the thumbprint, an empty alg for the usual one of the key's type.
 func ParseSigningKey(der []byte, kid string, alg Algorithm) (*SigningKey, error) {
 	key, err := x509.ParsePKCS8PrivateKey(der)
 	if err != nil {
-		return nil, errors.New("signing key is not PKCS #8") // the cause could quote the key
+		return nil, errors.New("signing key is not PKCS #8") // without the cause, which could quote the key
 	}
-	return newSigningKey(key, kid, alg)
+	return localKey(key, kid, alg)
 }
 
 // ParseSigningKeyPEM reads a private key from PEM: PKCS #8 ("PRIVATE KEY"),
@@ -70,13 +67,26 @@ func ParseSigningKeyPEM(data []byte, alg ...Algorithm) (*SigningKey, error) {
 		return nil, err
 	}
 	if key == nil {
-		return nil, fmt.Errorf("PEM block %q holds no key that can be read: want an unencrypted PKCS #8, SEC 1 or PKCS #1 private key", block)
+		return nil, fmt.Errorf("PEM block %q cannot be read: want an unencrypted private key in PKCS #8, SEC 1 or PKCS #1 form", block)
 	}
-	use := defaultAlgorithm(key)
-	if len(alg) > 0 && alg[0] != "" {
-		use = alg[0]
+	var wanted Algorithm
+	if len(alg) > 0 {
+		wanted = alg[0]
 	}
-	return newSigningKey(key, "", use)
+	return localKey(key, "", wanted)
+}
+
+// localKey takes a private key that was read here.
+func localKey(key any, kid string, alg Algorithm) (*SigningKey, error) {
+	switch key := key.(type) {
+	case *ecdsa.PrivateKey:
+		return NewSigningKey(key, kid, alg)
+	case ed25519.PrivateKey:
+		return NewSigningKey(key, kid, alg)
+	case *rsa.PrivateKey:
+		return NewSigningKey(key, kid, alg)
+	}
+	return nil, fmt.Errorf("private key of type %T is neither EC P-256, Ed25519 nor RSA", key)
 }
 
 // privateKeyBlock returns the first private key in data, passing over EC
@@ -90,7 +100,9 @@ func privateKeyBlock(data []byte) (blockType string, key any, err error) {
 		data = rest
 		switch block.Type {
 		case "PRIVATE KEY":
-			key, _ = x509.ParsePKCS8PrivateKey(block.Bytes)
+			if k, err := x509.ParsePKCS8PrivateKey(block.Bytes); err == nil {
+				key = k
+			}
 		case "EC PRIVATE KEY":
 			if k, err := x509.ParseECPrivateKey(block.Bytes); err == nil {
 				key = k
@@ -105,53 +117,6 @@ func privateKeyBlock(data []byte) (blockType string, key any, err error) {
 		}
 		return block.Type, key, nil
 	}
-}
-
-// defaultAlgorithm is the algorithm of a key whose owner named none.
-func defaultAlgorithm(key any) Algorithm {
-	switch key.(type) {
-	case *ecdsa.PrivateKey:
-		return ES256
-	case ed25519.PrivateKey:
-		return EdDSA
-	case *rsa.PrivateKey:
-		return PS256
-	}
-	return ""
-}
-
-func newSigningKey(key any, kid string, alg Algorithm) (*SigningKey, error) {
-	var signer crypto.Signer
-	switch key := key.(type) {
-	case *ecdsa.PrivateKey:
-		signer = key
-	case ed25519.PrivateKey:
-		signer = key
-	case *rsa.PrivateKey:
-		if bits := key.N.BitLen(); bits > maxRSABits && bits <= maxOwnRSABits {
-			signer = key // others may accept it, Parse does not
-			break
-		}
-		signer = key
-		if err := checkKey(&key.PublicKey); err != nil {
-			return nil, err
-		}
-	default:
-		return nil, fmt.Errorf("private key of type %T is neither EC P-256, Ed25519 nor RSA", key)
-	}
-	public := PublicKey{ID: kid, Alg: alg, Use: "sig", Key: signer.Public()}
-	if _, isRSA := key.(*rsa.PrivateKey); !isRSA {
-		if err := checkKey(public.Key); err != nil {
-			return nil, err
-		}
-	}
-	if !fits(public.Key, alg) {
-		return nil, fmt.Errorf("%w: %q with a key of type %T", ErrAlgorithm, string(alg), public.Key)
-	}
-	if public.ID == "" {
-		public.ID = public.Thumbprint()
-	}
-	return &SigningKey{public: public, signer: signer}, nil
 }
 
 // ID returns the kid.
@@ -184,5 +149,5 @@ func (k *SigningKey) PEM() ([]byte, error) {
 // String names the key without showing it.
 func (k *SigningKey) String() string { return string(k.Alg()) + " signing key " + k.ID() }
 
-// GoString keeps %#v from printing the key.
-func (k *SigningKey) GoString() string { return k.String() }
+// Format answers every verb with String, since %d would print the fields.
+func (k *SigningKey) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, k.String()) }

@@ -35,6 +35,15 @@ func ParseHash(s string) (Hash, error) {
 // String returns the hash as 64 lower-case hex digits.
 func (h Hash) String() string { return hex.EncodeToString(h[:]) }
 
+// MarshalText writes the hash as String does, in JSON and elsewhere.
+func (h Hash) MarshalText() ([]byte, error) { return hex.AppendEncode(nil, h[:]), nil }
+
+// UnmarshalText reads what MarshalText wrote.
+func (h *Hash) UnmarshalText(text []byte) (err error) {
+	*h, err = ParseHash(string(text))
+	return err
+}
+
 // IsZero reports whether h was never set. No credential is known that has the
 // zero hash.
 func (h Hash) IsZero() bool { return h == Hash{} }

@@ -10,6 +10,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 )
 
 // What Open can find wrong. Neither error holds anything of the content.
@@ -108,6 +109,5 @@ func bound(header []byte, aad string) []byte {
 	return append(header[:sealHeaderLen:sealHeaderLen], aad...)
 }
 
-// String and GoString keep the key out of logs.
-func (m *MasterKey) String() string   { return placeholder }
-func (m *MasterKey) GoString() string { return placeholder }
+// Format keeps the key out of logs, whatever the verb.
+func (m *MasterKey) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, placeholder) }

@@ -155,30 +155,37 @@ func foldName(name string) string {
 	return string(b)
 }
 
-// formByte decodes the first character of s, which is not empty: a `+`, a
-// well-formed escape, or else the byte as it is.
+// formByte decodes the first character of s, which is not empty, as form
+// encoding does.
 func formByte(s string) (c byte, size int) {
-	switch {
-	case s[0] == '+':
+	if s[0] == '+' {
 		return ' ', 1
-	case s[0] == '%' && len(s) > 2:
-		hi, lo := hexDigit(s[1]), hexDigit(s[2])
-		if hi >= 0 && lo >= 0 {
+	}
+	return percentByte(s)
+}
+
+// percentByte decodes the first character of s, which is not empty: a
+// well-formed escape, or else the byte as it is.
+func percentByte(s string) (c byte, size int) {
+	if s[0] == '%' && len(s) > 2 {
+		if hi, lo := hexDigit(s[1]), hexDigit(s[2]); hi >= 0 && lo >= 0 {
 			return byte(hi<<4 | lo), 3
 		}
 	}
 	return s[0], 1
 }
 
-// formDecode decodes application/x-www-form-urlencoded text without ever
-// failing. Text that needs no decoding is returned as it is.
-func formDecode(s string) string {
-	if strings.IndexByte(s, '%') < 0 && strings.IndexByte(s, '+') < 0 {
+// formDecode decodes application/x-www-form-urlencoded text. Like percentDecode
+// it never fails, and returns text that needs no decoding as it is.
+func formDecode(s string) string { return percentDecode(strings.ReplaceAll(s, "+", " ")) }
+
+func percentDecode(s string) string {
+	if strings.IndexByte(s, '%') < 0 {
 		return s
 	}
 	b := make([]byte, 0, len(s))
 	for len(s) > 0 {
-		c, size := formByte(s)
+		c, size := percentByte(s)
 		b, s = append(b, c), s[size:]
 	}
 	return string(b)

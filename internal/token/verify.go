@@ -195,7 +195,7 @@ func decodeClaims(payload []byte) (Claims, error) {
 		ClientID  string           `json:"client_id"`
 		ID        string           `json:"jti"`
 		Audience  jose.Audience    `json:"aud"`
-		Scope     oauth.Scope      `json:"scope"`
+		Scope     string           `json:"scope"`
 		IssuedAt  jose.NumericDate `json:"iat"`
 		NotBefore jose.NumericDate `json:"nbf"`
 		Expires   jose.NumericDate `json:"exp"`
@@ -209,9 +209,18 @@ func decodeClaims(payload []byte) (Claims, error) {
 	}
 	return Claims{
 		Issuer: c.Issuer, Subject: c.Subject, ClientID: c.ClientID, ID: c.ID,
-		Audience: c.Audience.Values, Scope: c.Scope, APIKeyID: c.APIKeyID,
+		Audience: c.Audience.Values, Scope: splitScope(c.Scope), APIKeyID: c.APIKeyID,
 		IssuedAt: c.IssuedAt.Time(), NotBefore: c.NotBefore.Time(), Expires: c.Expires.Time(),
 	}, nil
+}
+
+// splitScope reads the scope that we wrote: without the limits that a stranger's
+// is read with.
+func splitScope(s string) oauth.Scope {
+	if s == "" {
+		return nil
+	}
+	return strings.Split(s, " ")
 }
 
 // claimedIssuer is the iss of something that only looks like a JWT. A broken

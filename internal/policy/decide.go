@@ -39,6 +39,15 @@ type Principal struct {
 	Fault string
 }
 
+// OfAPIKey is who calls with that apikey and no other credential; nil is an
+// apikey that offkey does not know.
+func OfAPIKey(k *apikey.Key) Principal {
+	if k == nil {
+		return Principal{Kind: UnknownAPIKey}
+	}
+	return Principal{Kind: KnownAPIKey, ID: k.ID, ClientID: k.ClientID, Stage: k.Stage}
+}
+
 // Call is one call as judged.
 type Call struct {
 	Method  string
@@ -79,8 +88,8 @@ type Decision struct {
 	Status int          // of a refusal, else 0
 	Route  *Route       // nil when no rule matched
 	Stage  apikey.Stage // that held for the apikey, Inherit without one
-	// Shadow is the code with which the call would be refused if every rule
-	// were enforced, or "".
+	// Shadow is the code with which the call, though it passes, would be
+	// refused by a rule that is counted and not yet enforced, or "".
 	Shadow string
 	// Announce asks for the deprecation headers on the answer.
 	Announce bool
@@ -95,7 +104,12 @@ func deny(status int, code string) Decision { return Decision{Status: status, Co
 // Decide answers one call. The gateway asks it live and the plan asks it again
 // about recorded calls, so a forecast cannot differ from enforcement.
 func (rs *Ruleset) Decide(p Principal, c Call) Decision {
-	route := rs.Match(c.Method, c.Path)
+	return rs.DecideOn(rs.Match(c.Method, c.Path), p, c)
+}
+
+// DecideOn is Decide for a call whose route is known, nil if it has none. The
+// plan asks it about recorded templates, which Match cannot find like a path.
+func (rs *Ruleset) DecideOn(route *Route, p Principal, c Call) Decision {
 	d := rs.decideStage(p, c.At)
 	if d.Allow {
 		d = rs.decideRules(p, c, route, d)
@@ -143,27 +157,27 @@ func (rs *Ruleset) decideStage(p Principal, at time.Time) Decision {
 // call; passed is the answer where they are not.
 func (rs *Ruleset) decideRules(p Principal, c Call, route *Route, passed Decision) Decision {
 	judged, enforce := rs.judge(p, c, route)
-	switch {
-	case judged.Allow && enforce == On:
-		return judged
-	case judged.Allow:
-		return passed
-	case enforce == On:
+	if enforce == On {
 		return judged
 	}
-	passed.Shadow = judged.Code
+	if enforce == Shadow && judged.Denied() {
+		passed.Shadow = judged.Code
+	}
 	return passed
 }
 
 // judge is the answer with every rule enforced, and how far it is enforced.
+// What is ambiguous is counted even where nothing is enforced, so that it is
+// known before it is refused.
 func (rs *Ruleset) judge(p Principal, c Call, route *Route) (Decision, Enforce) {
+	counted := max(rs.Strictness(), Shadow)
 	switch {
 	case c.Problem != "":
-		return deny(http.StatusBadRequest, CodeAmbiguousRequest), rs.Strictness()
+		return deny(http.StatusBadRequest, CodeAmbiguousRequest), counted
 	case p.Fault == CodeCredentialDuplicate:
-		return deny(http.StatusBadRequest, CodeCredentialDuplicate), rs.Strictness() // RFC 6750 §3.1
+		return deny(http.StatusBadRequest, CodeCredentialDuplicate), counted // RFC 6750 §3.1
 	case p.Fault != "":
-		return deny(http.StatusUnauthorized, p.Fault), rs.Strictness()
+		return deny(http.StatusUnauthorized, p.Fault), counted
 	}
 	return rs.judgeRoute(p, route), rs.EnforcementOf(route, p.ClientID)
 }

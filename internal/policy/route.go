@@ -25,7 +25,12 @@ const (
 
 var enforceNames = [...]string{"", "off", "shadow", "on"}
 
-func (e Enforce) String() string { return enforceNames[e] }
+func (e Enforce) String() string {
+	if int(e) < len(enforceNames) {
+		return enforceNames[e]
+	}
+	return fmt.Sprintf("enforce(%d)", uint8(e))
+}
 
 // MarshalText writes the setting's name.
 func (e Enforce) MarshalText() ([]byte, error) { return []byte(e.String()), nil }
@@ -61,7 +66,8 @@ type Route struct {
 	segments []string
 }
 
-// ParseRoute reads `GET /v1/orders/**` or a path alone, which is any method.
+// ParseRoute reads `GET /v1/orders/**` or a path alone, which is any method. A
+// slash at the end of the path means nothing, here as in Match.
 func ParseRoute(match string) (Route, error) {
 	method, path, found := strings.Cut(strings.TrimSpace(match), " ")
 	if !found {
@@ -73,21 +79,35 @@ func ParseRoute(match string) (Route, error) {
 		return Route{}, fmt.Errorf("route %q: the path starts with /, as in %q", match, "GET /v1/orders/**")
 	case strings.ContainsAny(path, "?#"):
 		return Route{}, fmt.Errorf("route %q: a route is matched against the path only, without query or fragment", match)
+	case strings.ContainsFunc(path, func(c rune) bool { return c <= ' ' || c == 0x7f }):
+		return Route{}, fmt.Errorf("route %q: a path has no spaces or control characters", match)
 	case method != strings.ToUpper(method):
 		return Route{}, fmt.Errorf("route %q: methods are upper case, write %s", match, strings.ToUpper(method))
+	case found && strings.Trim(method, "ABCDEFGHIJKLMNOPQRSTUVWXYZ-_") != "":
+		return Route{}, fmt.Errorf("route %q: %q is no method; leave it out for a route of every method", match, method)
 	}
-	r := Route{Method: method, Template: path, segments: strings.Split(path[1:], "/")}
+	r := newRoute(method, path)
 	for i, s := range r.segments {
 		switch {
 		case s == "**" && i != len(r.segments)-1:
 			return Route{}, fmt.Errorf("route %q: ** stands only at the end", match)
 		case s == "." || s == "..":
 			return Route{}, fmt.Errorf("route %q: %s can never match, dot segments are refused", match, s)
-		case s == "" && i != len(r.segments)-1:
+		case s == "" && len(r.segments) > 1:
 			return Route{}, fmt.Errorf("route %q: an empty segment (//) can never match", match)
+		case s != "**" && !isWildcard(s) && strings.ContainsAny(s, "*{}"):
+			return Route{}, fmt.Errorf("route %q: * and {name} stand for a whole segment, %q would only match itself", match, s)
 		}
 	}
 	return r, nil
+}
+
+// newRoute splits a path that starts with a slash.
+func newRoute(method, path string) Route {
+	if len(path) > 1 {
+		path = strings.TrimSuffix(path, "/")
+	}
+	return Route{Method: method, Template: path, segments: strings.Split(path[1:], "/")}
 }
 
 // Match is the route as it is written: its identity.
@@ -98,56 +118,36 @@ func (r *Route) Match() string {
 	return r.Method + " " + r.Template
 }
 
-// matches reports whether the route is for the method and canonical path.
-func (r *Route) matches(method, path string) bool {
-	if r.Method != "" && r.Method != method && (r.Method != "GET" || method != "HEAD") {
-		return false
-	}
-	rest := path[1:] // canonical paths start with /
-	for i, want := range r.segments {
-		if want == "**" {
-			return true
-		}
-		segment, after, more := strings.Cut(rest, "/")
-		if want != segment && (segment == "" || !isWildcard(want)) {
-			return false
-		}
-		if i == len(r.segments)-1 {
-			return !more
-		}
-		if !more {
-			return r.segments[i+1] == "**" && i+2 == len(r.segments)
-		}
-		rest = after
-	}
-	return false
+// takesMethod reports whether the route is for calls of the method.
+func (r *Route) takesMethod(method string) bool {
+	return r.Method == "" || r.Method == method || (r.Method == "GET" && method == "HEAD")
 }
 
 // isWildcard reports whether a pattern's segment stands for any one segment.
 func isWildcard(segment string) bool {
-	return segment == "*" || (len(segment) > 1 && segment[0] == '{' && segment[len(segment)-1] == '}')
+	n := len(segment)
+	return segment == "*" || (n > 2 && segment[0] == '{' && strings.IndexByte(segment, '}') == n-1 && strings.LastIndexByte(segment, '{') == 0)
 }
 
 // bySpecificity orders routes so that the first match is the closest one:
-// literals before wildcards, longer before shorter, a method before any.
+// literals before wildcards, the end of the path before **, a method before any.
 func bySpecificity(a, b *Route) int {
-	for i := range min(len(a.segments), len(b.segments)) {
-		if c := cmp.Compare(segmentRank(a.segments[i]), segmentRank(b.segments[i])); c != 0 {
+	for i := range max(len(a.segments), len(b.segments)) + 1 {
+		if c := cmp.Compare(a.rank(i), b.rank(i)); c != 0 {
 			return c
 		}
 	}
-	return cmp.Or(
-		cmp.Compare(len(b.segments), len(a.segments)),
-		cmp.Compare(b.Method, a.Method),
-		cmp.Compare(a.Template, b.Template),
-	)
+	return cmp.Or(cmp.Compare(b.Method, a.Method), cmp.Compare(a.Template, b.Template))
 }
 
-func segmentRank(s string) int {
+// rank is how much the i-th segment of the pattern leaves open.
+func (r *Route) rank(i int) int {
 	switch {
-	case s == "**":
+	case i >= len(r.segments):
 		return 2
-	case isWildcard(s):
+	case r.segments[i] == "**":
+		return 3
+	case isWildcard(r.segments[i]):
 		return 1
 	}
 	return 0

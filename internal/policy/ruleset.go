@@ -8,6 +8,7 @@
 package policy
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -27,45 +28,26 @@ type Ruleset struct {
 	ClientEnforce   map[string]Enforce // by client id
 	Brownouts       []Window
 
-	routes  []*Route
-	byFirst map[string][]*Route // literal first segment -> candidates in order
-	rest    []*Route            // candidates for every other first segment
-	strict  Enforce             // the strictest setting anywhere
+	routes []*Route // in the order in which they are tried
+	root   *node    // the same, as they are found
+	strict Enforce  // the strictest setting anywhere
 }
 
 // Window is an announced time of refusal, From included, To not.
 type Window struct{ From, To time.Time }
 
 // Build makes the Ruleset ready to decide: fileRoutes keep their order and
-// come first, setRoutes follow by specificity. The routes are copied.
+// come first, setRoutes follow by specificity. Everything is copied. A route
+// whose template does not start with a slash matches nothing and is left out.
 func (rs Ruleset) Build(fileRoutes, setRoutes []Route) *Ruleset {
-	set := make([]*Route, 0, len(setRoutes))
-	for _, r := range setRoutes {
-		set = append(set, &r)
-	}
+	set := ready(setRoutes)
 	slices.SortStableFunc(set, bySpecificity)
-	rs.routes = make([]*Route, 0, len(fileRoutes)+len(set))
-	for _, r := range fileRoutes {
-		rs.routes = append(rs.routes, &r)
-	}
-	rs.routes = append(rs.routes, set...)
+	rs.routes = append(ready(fileRoutes), set...)
+	rs.ClientEnforce, rs.Brownouts = maps.Clone(rs.ClientEnforce), slices.Clone(rs.Brownouts)
 
-	rs.byFirst = map[string][]*Route{}
-	for _, r := range rs.routes {
-		if segmentRank(r.segments[0]) == 0 {
-			rs.byFirst[r.segments[0]] = nil
-		}
-	}
-	for _, r := range rs.routes {
-		first := r.segments[0]
-		if segmentRank(first) == 0 {
-			rs.byFirst[first] = append(rs.byFirst[first], r)
-			continue
-		}
-		rs.rest = append(rs.rest, r)
-		for name := range rs.byFirst {
-			rs.byFirst[name] = append(rs.byFirst[name], r)
-		}
+	rs.root = &node{}
+	for order, r := range rs.routes {
+		rs.root.plant(order, r)
 	}
 	rs.strict = rs.Enforce
 	for _, r := range rs.routes {
@@ -77,25 +59,34 @@ func (rs Ruleset) Build(fileRoutes, setRoutes []Route) *Ruleset {
 	return &rs
 }
 
+// ready copies routes, and splits those that were not made by ParseRoute.
+func ready(routes []Route) []*Route {
+	out := make([]*Route, 0, len(routes))
+	for _, r := range routes {
+		if !strings.HasPrefix(r.Template, "/") {
+			continue
+		}
+		split := newRoute(r.Method, r.Template)
+		r.Template, r.segments, r.Scopes = split.Template, split.segments, slices.Clone(r.Scopes)
+		out = append(out, &r)
+	}
+	return out
+}
+
 // Routes are the rules in the order in which they are tried.
 func (rs *Ruleset) Routes() []*Route { return rs.routes }
 
-// Match finds the route of a call by its canonical path, or nil.
+// Match finds the route of a call by its canonical path, or nil. A slash at the
+// end of the path changes nothing, because most APIs answer both spellings
+// alike: a caller could else choose a laxer rule with it.
 func (rs *Ruleset) Match(method, path string) *Route {
 	if path == "" || path[0] != '/' {
 		return nil
 	}
-	first, _, _ := strings.Cut(path[1:], "/")
-	candidates, ok := rs.byFirst[first]
-	if !ok {
-		candidates = rs.rest
+	if n := len(path); n > 1 && path[n-1] == '/' {
+		path = path[:n-1]
 	}
-	for _, r := range candidates {
-		if r.matches(method, path) {
-			return r
-		}
-	}
-	return nil
+	return rs.root.find(method, path[1:], true, ordered{}).Route
 }
 
 // EnforcementOf is the setting that holds for a call: the client's, else the

@@ -35,12 +35,15 @@ func ParseHash(s string) (Hash, error) {
 // String returns the hash as 64 lower-case hex digits.
 func (h Hash) String() string { return hex.EncodeToString(h[:]) }
 
-// MarshalText writes the hash as String does, in JSON and elsewhere.
+// MarshalText writes the hex digits, in JSON and elsewhere.
 func (h Hash) MarshalText() ([]byte, error) { return hex.AppendEncode(nil, h[:]), nil }
 
 // UnmarshalText reads what MarshalText wrote.
-func (h *Hash) UnmarshalText(text []byte) (err error) {
-	*h, err = ParseHash(string(text))
+func (h *Hash) UnmarshalText(text []byte) error {
+	parsed, err := ParseHash(string(text))
+	if err == nil {
+		*h = parsed
+	}
 	return err
 }
 
@@ -55,12 +58,5 @@ func (h Hash) Equal(other Hash) bool {
 
 // Same compares a and b in time that depends on their lengths only.
 func Same(a, b string) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	var diff byte
-	for i := range len(a) {
-		diff |= a[i] ^ b[i]
-	}
-	return subtle.ConstantTimeByteEq(diff, 0) == 1
+	return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1
 }

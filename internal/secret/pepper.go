@@ -17,7 +17,7 @@ const minPepper = sha256.Size
 // outside the database. Safe for concurrent use.
 type Pepper struct{ states sync.Pool }
 
-// state is one HMAC ready to use, with room for its input and output.
+// state is one HMAC ready for its input, with room for that and the output.
 type state struct {
 	mac hash.Hash
 	in  [256]byte
@@ -39,7 +39,6 @@ func NewPepper(key []byte) (*Pepper, error) {
 // nothing.
 func (p *Pepper) Fingerprint(apikey string) Hash {
 	s := p.states.Get().(*state)
-	s.mac.Reset()
 	for len(apikey) > 0 {
 		n := copy(s.in[:], apikey)
 		s.mac.Write(s.in[:n])
@@ -51,7 +50,6 @@ func (p *Pepper) Fingerprint(apikey string) Hash {
 // FingerprintBytes is Fingerprint for bytes.
 func (p *Pepper) FingerprintBytes(apikey []byte) Hash {
 	s := p.states.Get().(*state)
-	s.mac.Reset()
 	for len(apikey) > 0 { // copied, so that the caller's bytes need not escape
 		n := copy(s.in[:], apikey)
 		s.mac.Write(s.in[:n])

@@ -6,6 +6,7 @@
 package apikey
 
 import (
+	"cmp"
 	"errors"
 	"sync"
 	"time"
@@ -48,6 +49,10 @@ type Key struct {
 // key.
 func NewID() string { return "ak_" + uuid.Must(uuid.NewV7()).String() }
 
+// Bucket names the rate-limit bucket of the apikey's calls: that of the client
+// that it is mapped to, so that limits follow a caller through the upgrade.
+func (k *Key) Bucket() string { return cmp.Or(k.ClientID, k.ID) }
+
 // Index finds apikeys by fingerprint during a call. It is safe for concurrent
 // use; the Keys in it are never changed, only replaced.
 type Index struct {
@@ -79,23 +84,35 @@ func (x *Index) ByID(id string) *Key {
 	return x.byID[id]
 }
 
-// Put adds k or replaces what was there under its id.
+// Put adds k or replaces what was there under its id or its fingerprint. An
+// apikey without a fingerprint is found by its id only, never by a call.
 func (x *Index) Put(k *Key) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if old := x.byID[k.ID]; old != nil && old.Fingerprint != k.Fingerprint {
-		delete(x.byFP, old.Fingerprint)
+	x.forget(x.byID[k.ID])
+	if !k.Fingerprint.IsZero() {
+		x.forget(x.byFP[k.Fingerprint])
+		x.byFP[k.Fingerprint] = k
 	}
-	x.byFP[k.Fingerprint], x.byID[k.ID] = k, k
+	x.byID[k.ID] = k
 }
 
 // Delete forgets the apikey with that id.
 func (x *Index) Delete(id string) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if old := x.byID[id]; old != nil {
-		delete(x.byFP, old.Fingerprint)
-		delete(x.byID, id)
+	x.forget(x.byID[id])
+}
+
+// forget takes k out. Its fingerprint may by now be another apikey's, deleted
+// here and brought in again: that one stays.
+func (x *Index) forget(k *Key) {
+	if k == nil {
+		return
+	}
+	delete(x.byID, k.ID)
+	if x.byFP[k.Fingerprint] == k {
+		delete(x.byFP, k.Fingerprint)
 	}
 }
 

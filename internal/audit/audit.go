@@ -1,7 +1,9 @@
 // Package audit says who changed what. An Event is handed to the store with
 // the change itself and written in the same transaction; the store turns it
 // into an Entry, and each Entry carries the hash of the one before, so that a
-// removed, reordered or edited row is found offline by Verifier.
+// removed, reordered or edited row is found offline by Verifier. What the chain
+// cannot show by itself is that its newest rows were cut off, or that all of it
+// was written anew: for that its Head is compared with one noted elsewhere.
 //
 // Calls through the gateway are not audit: they are package traffic.
 package audit
@@ -105,6 +107,8 @@ func (v *Verifier) Add(e Entry) error {
 		v.head, v.started = v.Start, true
 	}
 	switch {
+	case e.Seq <= v.head.Seq:
+		return fmt.Errorf("audit entry %d is out of order: it comes after entry %d", e.Seq, v.head.Seq)
 	case e.Seq != v.head.Seq+1:
 		return fmt.Errorf("audit entry %d is missing: entry %d follows entry %d", v.head.Seq+1, e.Seq, v.head.Seq)
 	case !e.Prev.Equal(v.head.Hash):

@@ -69,10 +69,7 @@ func FormatBasic(id, password string) string {
 func IsBearerToken68(s string) bool {
 	body := strings.TrimRight(s, "=")
 	for i := range len(body) {
-		switch c := body[i]; {
-		case c >= 'A' && c <= 'Z', c >= 'a' && c <= 'z', c >= '0' && c <= '9',
-			c == '-', c == '.', c == '_', c == '~', c == '+', c == '/':
-		default:
+		if c := body[i]; !isAlphanumeric(c) && strings.IndexByte("-._~+/", c) < 0 {
 			return false
 		}
 	}

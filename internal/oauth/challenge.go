@@ -1,6 +1,7 @@
 package oauth
 
 import (
+	"slices"
 	"strings"
 )
 
@@ -38,7 +39,7 @@ func (c Challenge) String() string {
 	b.WriteString(c.Scheme)
 	var written []string
 	add := func(name, value string) {
-		if value == "" || !isToken(name) || containsFold(written, name) {
+		if value == "" || !isToken(name) || slices.ContainsFunc(written, func(w string) bool { return strings.EqualFold(w, name) }) {
 			return
 		}
 		separator := ", "
@@ -82,19 +83,9 @@ func writeQuoted(b *strings.Builder, s string) {
 // isToken reports whether s is a token (RFC 9110 §5.6.2).
 func isToken(s string) bool {
 	for i := range len(s) {
-		c := s[i]
-		if c <= 0x20 || c >= 0x7f || strings.IndexByte(`"(),/:;<=>?@[\]{}`, c) >= 0 {
+		if c := s[i]; !isAlphanumeric(c) && strings.IndexByte("!#$%&'*+-.^_`|~", c) < 0 {
 			return false
 		}
 	}
 	return s != ""
-}
-
-func containsFold(names []string, name string) bool {
-	for _, n := range names {
-		if strings.EqualFold(n, name) {
-			return true
-		}
-	}
-	return false
 }

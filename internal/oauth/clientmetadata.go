@@ -6,6 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"reflect"
+	"strings"
 )
 
 // maxClientMetadata bounds a registration request, in bytes.
@@ -51,24 +54,37 @@ type ClientMetadata struct {
 	DefaultMaxAge                    *int64   `json:"default_max_age,omitempty"`
 }
 
+// clientMembers are the names that ClientMetadata reads.
+var clientMembers = func() map[string]bool {
+	names := make(map[string]bool)
+	for field := range reflect.TypeFor[ClientMetadata]().Fields() {
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		names[name] = true
+	}
+	return names
+}()
+
 // ParseClientMetadata reads a registration request. Unknown members are ignored
-// (RFC 7591 §2); jwks beside jwks_uri, a wrong type, a member given twice and
-// anything but one JSON object are invalid_client_metadata. Redirect URIs, the
-// method and the keys are judged by those who know the policy.
+// (RFC 7591 §2), those among them that differ from a known one in letter case
+// only. jwks beside jwks_uri, a wrong type, a member given twice and anything
+// but one JSON object are invalid_client_metadata. Redirect URIs, the method
+// and the keys are judged by those who know the policy.
 func ParseClientMetadata(raw []byte) (ClientMetadata, error) {
 	if len(raw) > maxClientMetadata {
 		return ClientMetadata{}, InvalidClientMetadata("the client metadata is longer than 64 KiB")
 	}
-	var m ClientMetadata
-	if err := checkMembers(raw); err != nil {
+	known, err := knownMembers(raw)
+	if err != nil {
 		return ClientMetadata{}, err
 	}
-	if err := json.Unmarshal(raw, &m); err != nil {
-		var wrongType *json.UnmarshalTypeError
-		if errors.As(err, &wrongType) && wrongType.Field != "" {
-			return ClientMetadata{}, InvalidClientMetadata(fmt.Sprintf("member '%s' must not be a JSON %s", wrongType.Field, wrongType.Value)).WithCause(err)
+	var m ClientMetadata
+	if err := json.Unmarshal(known, &m); err != nil {
+		var wrong *json.UnmarshalTypeError
+		if errors.As(err, &wrong) && wrong.Field != "" {
+			kind, _, _ := strings.Cut(wrong.Value, " ") // without the value itself
+			return ClientMetadata{}, InvalidClientMetadata(fmt.Sprintf("member '%s' must not be a JSON %s", wrong.Field, kind)).WithCause(err)
 		}
-		return ClientMetadata{}, InvalidClientMetadata("the client metadata is not a JSON object").WithCause(err)
+		return ClientMetadata{}, errNotJSON.WithCause(err)
 	}
 	if bytes.Equal(m.JWKS, []byte("null")) {
 		m.JWKS = nil
@@ -79,34 +95,41 @@ func ParseClientMetadata(raw []byte) (ClientMetadata, error) {
 	return m, nil
 }
 
-// checkMembers refuses members given twice and trailing data, since readers
-// differ on which of the two they take.
-func checkMembers(raw []byte) error {
+var (
+	errNotObject = InvalidClientMetadata("the client metadata is not a JSON object")
+	errNotJSON   = InvalidClientMetadata("the client metadata is not valid JSON")
+)
+
+// knownMembers returns the object with those members of raw that ClientMetadata
+// reads. A member given twice is refused, since readers differ on which of the
+// two they take.
+func knownMembers(raw []byte) ([]byte, error) {
 	d := json.NewDecoder(bytes.NewReader(raw))
 	if t, err := d.Token(); err != nil || t != json.Delim('{') {
-		return InvalidClientMetadata("the client metadata is not a JSON object")
+		return nil, errNotObject
 	}
-	seen := make(map[string]bool)
+	members := make(map[string]json.RawMessage)
 	for d.More() {
 		t, err := d.Token()
 		name, ok := t.(string)
 		if err != nil || !ok {
-			return InvalidClientMetadata("the client metadata is not valid JSON")
+			return nil, errNotJSON
 		}
-		if seen[name] {
-			return InvalidClientMetadata("a member of the client metadata is given twice")
+		if _, twice := members[name]; twice {
+			return nil, InvalidClientMetadata("a member of the client metadata is given twice")
 		}
-		seen[name] = true
-		var skipped json.RawMessage
-		if err := d.Decode(&skipped); err != nil {
-			return InvalidClientMetadata("the client metadata is not valid JSON")
+		var value json.RawMessage
+		if err := d.Decode(&value); err != nil {
+			return nil, errNotJSON.WithCause(err)
 		}
+		members[name] = value
 	}
-	if _, err := d.Token(); err != nil {
-		return InvalidClientMetadata("the client metadata is not valid JSON")
+	if _, err := d.Token(); err != nil { // the closing brace
+		return nil, errNotJSON
 	}
 	if _, err := d.Token(); err != io.EOF {
-		return InvalidClientMetadata("something follows the JSON object of the client metadata")
+		return nil, InvalidClientMetadata("something follows the JSON object of the client metadata")
 	}
-	return nil
+	maps.DeleteFunc(members, func(name string, _ json.RawMessage) bool { return !clientMembers[name] })
+	return json.Marshal(members)
 }

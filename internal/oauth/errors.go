@@ -72,6 +72,14 @@ func (e *Error) WithScheme(scheme string) *Error {
 	return &c
 }
 
+// WithStatus returns a copy of e with another HTTP status, such as 429 where a
+// limit stands behind it.
+func (e *Error) WithStatus(status int) *Error {
+	c := *e
+	c.Status = status
+	return &c
+}
+
 // newError cleans description, so that every answer made here can be sent.
 func newError(code string, status int, description string) *Error {
 	return &Error{Code: code, Status: status, Description: CleanDescription(description)}

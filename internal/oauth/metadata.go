@@ -1,6 +1,7 @@
 package oauth
 
 import (
+	"encoding/json"
 	"strings"
 )
 
@@ -14,7 +15,7 @@ type ServerMetadata struct {
 	JWKSURI                string   `json:"jwks_uri,omitempty"`
 	RegistrationEndpoint   string   `json:"registration_endpoint,omitempty"`
 	ScopesSupported        []string `json:"scopes_supported,omitempty"`
-	ResponseTypesSupported []string `json:"response_types_supported"` // REQUIRED, and empty where there is no authorization endpoint
+	ResponseTypesSupported []string `json:"response_types_supported"` // the one that is written even if empty
 	ResponseModesSupported []string `json:"response_modes_supported,omitempty"`
 	GrantTypesSupported    []string `json:"grant_types_supported,omitempty"`
 
@@ -60,6 +61,17 @@ type ServerMetadata struct {
 	ClaimsParameterSupported          bool     `json:"claims_parameter_supported,omitempty"`
 }
 
+// MarshalJSON writes response_types_supported even where there is no
+// authorization endpoint, as an empty array: RFC 8414 §2 requires the member,
+// §3.2 wants empty ones left out, and clients in use insist on the former.
+func (m ServerMetadata) MarshalJSON() ([]byte, error) {
+	type plain ServerMetadata
+	if m.ResponseTypesSupported == nil {
+		m.ResponseTypesSupported = []string{}
+	}
+	return json.Marshal(plain(m))
+}
+
 // MTLSEndpoints are the endpoints at which a client certificate is asked for
 // (RFC 8705 §5).
 type MTLSEndpoints struct {
@@ -92,7 +104,7 @@ type ResourceMetadata struct {
 // WellKnownURL inserts "/.well-known/<suffix>" between host and path of an
 // issuer or resource identifier (RFC 8414 §3.1, RFC 9728 §3.1): the metadata of
 // https://example.com/a is at https://example.com/.well-known/<suffix>/a. A
-// slash that ends the identifier is dropped from the path, a query is kept.
+// slash that ends the path is dropped, a query is kept.
 func WellKnownURL(identifier, suffix string) string {
 	origin, path, query := splitURL(identifier)
 	return origin + "/.well-known/" + suffix + strings.TrimSuffix(path, "/") + query

@@ -1,9 +1,13 @@
 package oauth
 
 import (
+	"errors"
+	"fmt"
+	"io"
 	"net/url"
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // The bounds of a form. A client assertion is the longest thing in one.
@@ -13,18 +17,21 @@ const (
 )
 
 // Params are the parameters of a request: each named at most once, except those
-// that may repeat, and none empty.
-type Params struct{ values map[string][]string }
+// that may repeat, and none empty. They hold credentials and so do not print.
+type Params struct{ sent []param }
+
+type param struct{ name, value string }
 
 // ParseParams reads application/x-www-form-urlencoded, from a body or a query.
 // A parameter without value counts as omitted, one that nobody asks for is
 // ignored, and one sent twice is invalid_request unless it is among repeatable
 // (RFC 6749 §3.1, §3.2). Twice means two values: an empty one was never sent.
+// Values are UTF-8 (RFC 6749 appendix B).
 func ParseParams(body string, repeatable ...string) (Params, error) {
 	if len(body) > maxFormBytes {
 		return Params{}, InvalidRequest("the parameters are longer than 64 KiB")
 	}
-	p := Params{values: make(map[string][]string, 8)}
+	p := Params{sent: make([]param, 0, 8)}
 	count := 0
 	for pair := range strings.SplitSeq(body, "&") {
 		if pair == "" {
@@ -34,42 +41,67 @@ func ParseParams(body string, repeatable ...string) (Params, error) {
 			return Params{}, InvalidRequest("more than 100 parameters")
 		}
 		rawName, rawValue, _ := strings.Cut(pair, "=")
-		name, err := url.QueryUnescape(rawName)
+		name, err := formText(rawName)
 		if err != nil {
-			return Params{}, InvalidRequest("a parameter name is not form-urlencoded: % is not followed by two hex digits")
+			return Params{}, InvalidRequest("the name of a parameter " + err.Error())
 		}
-		value, err := url.QueryUnescape(rawValue)
+		value, err := formText(rawValue)
 		if err != nil {
-			return Params{}, InvalidRequest("the value of " + quoteName(name) + " is not form-urlencoded: % is not followed by two hex digits")
+			return Params{}, InvalidRequest("the value of " + quoteName(name) + " " + err.Error())
 		}
 		if value == "" {
 			continue
 		}
-		if len(p.values[name]) > 0 && !slices.Contains(repeatable, name) {
-			return Params{}, InvalidRequest("parameter " + quoteName(name) + " is sent twice")
+		if p.Has(name) && !slices.Contains(repeatable, name) {
+			return Params{}, InvalidRequest(quoteName(name) + " is sent twice")
 		}
-		p.values[name] = append(p.values[name], value)
+		p.sent = append(p.sent, param{name, value})
 	}
 	return p, nil
+}
+
+// formText decodes a name or a value.
+func formText(raw string) (string, error) {
+	text, err := url.QueryUnescape(raw)
+	switch {
+	case err != nil:
+		return "", errors.New("is not form-urlencoded: % is not followed by two hex digits")
+	case !utf8.ValidString(text):
+		return "", errors.New("is not UTF-8")
+	}
+	return text, nil
 }
 
 // Value returns the parameter's value, the first of a repeatable one, or "" if
 // it was omitted.
 func (p Params) Value(name string) string {
-	if v := p.values[name]; len(v) > 0 {
-		return v[0]
+	for _, s := range p.sent {
+		if s.name == name {
+			return s.value
+		}
 	}
 	return ""
 }
 
-// Values returns all values in the order sent.
-func (p Params) Values(name string) []string { return p.values[name] }
+// Values returns all values in the order sent, nil if the parameter was omitted.
+func (p Params) Values(name string) []string {
+	var values []string
+	for _, s := range p.sent {
+		if s.name == name {
+			values = append(values, s.value)
+		}
+	}
+	return values
+}
 
 // Has reports whether the parameter was sent with a value.
-func (p Params) Has(name string) bool { return len(p.values[name]) > 0 }
+func (p Params) Has(name string) bool { return p.Value(name) != "" }
 
-// parameterNames are those that an error may name. Anything else was made up by
-// the sender, and is not repeated to whoever reads the answer.
+// Format keeps client_secret, code and the like out of logs.
+func (p Params) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "[parameters]") }
+
+// parameterNames are those that an error may name. Any other was made up by the
+// sender, and is not repeated to whoever reads the answer.
 var parameterNames = []string{
 	"assertion", "actor_token", "actor_token_type", "audience", "client_assertion", "client_assertion_type",
 	"client_id", "client_secret", "code", "code_challenge", "code_challenge_method", "code_verifier",
@@ -80,7 +112,7 @@ var parameterNames = []string{
 
 func quoteName(name string) string {
 	if slices.Contains(parameterNames, name) {
-		return "'" + name + "'"
+		return "parameter '" + name + "'"
 	}
-	return "(not one of ours)"
+	return "a parameter"
 }

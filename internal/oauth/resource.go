@@ -18,10 +18,8 @@ func CheckResource(s string) error {
 	if strings.Contains(s, "#") {
 		return InvalidTarget("resource has a fragment: leave out # and what follows it")
 	}
-	for i := range len(s) {
-		if s[i] <= 0x20 || s[i] > 0x7e {
-			return InvalidTarget("resource is not a URI: it has a character that must be percent-encoded")
-		}
+	if !hasURIChars(s) {
+		return InvalidTarget("resource is not a URI: it has a character that must be percent-encoded")
 	}
 	u, err := url.Parse(s)
 	if err != nil || u.Scheme == "" || u.Host == "" && u.Opaque == "" && u.Path == "" {
@@ -31,4 +29,27 @@ func CheckResource(s string) error {
 		return InvalidTarget("resource has no host: want an absolute URI such as https://api.example.com")
 	}
 	return nil
+}
+
+// hasURIChars reports whether s consists of the characters of RFC 3986 §2, each
+// "%" with its two hex digits.
+func hasURIChars(s string) bool {
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; {
+		case isAlphanumeric(c), strings.IndexByte("-._~:/?#[]@!$&'()*+,;=", c) >= 0:
+		case c == '%' && i+2 < len(s) && isHex(s[i+1]) && isHex(s[i+2]):
+			i += 2
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+func isAlphanumeric(c byte) bool {
+	return c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z' || c >= '0' && c <= '9'
+}
+
+func isHex(c byte) bool {
+	return c >= '0' && c <= '9' || c >= 'A' && c <= 'F' || c >= 'a' && c <= 'f'
 }

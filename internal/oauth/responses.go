@@ -1,9 +1,5 @@
 package oauth
 
-import (
-	"encoding/json"
-)
-
 // TokenResponse is the answer of the token endpoint (RFC 6749 §5.1).
 type TokenResponse struct {
 	AccessToken     string `json:"access_token"`
@@ -13,6 +9,18 @@ type TokenResponse struct {
 	RefreshToken    string `json:"refresh_token,omitempty"`
 	Scope           string `json:"scope,omitempty"`
 	IDToken         string `json:"id_token,omitempty"`
+}
+
+// ClientInformation is the answer to a registration (RFC 7591 §3.2.1): all that
+// is registered, and what the client needs to use it.
+type ClientInformation struct {
+	ClientID                string `json:"client_id"`
+	ClientSecret            string `json:"client_secret,omitempty"`
+	ClientIDIssuedAt        int64  `json:"client_id_issued_at,omitempty"`
+	ClientSecretExpiresAt   *int64 `json:"client_secret_expires_at,omitempty"`  // required beside a secret, 0 if it never does
+	RegistrationAccessToken string `json:"registration_access_token,omitempty"` // RFC 7592 §3
+	RegistrationClientURI   string `json:"registration_client_uri,omitempty"`   // RFC 7592 §3
+	ClientMetadata
 }
 
 // ErrorResponse is the JSON of an error answer (RFC 6749 §5.2).
@@ -34,33 +42,12 @@ type IntrospectionResponse struct {
 	Iat       int64         `json:"iat,omitempty"`
 	Nbf       int64         `json:"nbf,omitempty"`
 	Sub       string        `json:"sub,omitempty"`
-	Aud       Audience      `json:"aud,omitempty"`
+	Aud       []string      `json:"aud,omitempty"`
 	Iss       string        `json:"iss,omitempty"`
 	Jti       string        `json:"jti,omitempty"`
 	Cnf       *Confirmation `json:"cnf,omitempty"`
 	Acr       string        `json:"acr,omitempty"`       // RFC 9470 §6.2
 	AuthTime  int64         `json:"auth_time,omitempty"` // RFC 9470 §6.2
-}
-
-// Audience is an aud value to write: one as a string, several as an array.
-type Audience []string
-
-// MarshalJSON writes either form (RFC 7519 §4.1.3).
-func (a Audience) MarshalJSON() ([]byte, error) {
-	if len(a) == 1 {
-		return json.Marshal(a[0])
-	}
-	return json.Marshal([]string(a))
-}
-
-// UnmarshalJSON reads either form.
-func (a *Audience) UnmarshalJSON(raw []byte) error {
-	var one string
-	if json.Unmarshal(raw, &one) == nil && string(raw) != "null" {
-		*a = Audience{one}
-		return nil
-	}
-	return json.Unmarshal(raw, (*[]string)(a))
 }
 
 // Confirmation names the key that the token's user must prove to hold (RFC 7800

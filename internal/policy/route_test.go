@@ -95,6 +95,8 @@ func TestMatch(t *testing.T) {
 		{"G-06 and that of methods", "get", "/v1/health", ""},
 		{"G-07 a slash at the end is the same route", "GET", "/v1/health/", "GET /v1/health"},
 		{"G-07 also after a name", "GET", "/v1/orders/7/", "GET /v1/orders/{id}"},
+		{"G-07 so do many", "GET", "/v1/health///", "GET /v1/health"},
+		{"G-07 nothing but slashes is the root", "GET", "///", "GET /"},
 		{"G-07 a matrix parameter is not the segment", "GET", "/v1/health;x=1", ""},
 		{"G-01 an empty segment matches no name", "GET", "//files/x", ""},
 		{"G-03 a star is no path", "OPTIONS", "*", ""},

@@ -76,15 +76,15 @@ func ready(routes []Route) []*Route {
 // Routes are the rules in the order in which they are tried.
 func (rs *Ruleset) Routes() []*Route { return rs.routes }
 
-// Match finds the route of a call by its canonical path, or nil. A slash at the
-// end of the path changes nothing, because most APIs answer both spellings
+// Match finds the route of a call by its canonical path, or nil. Slashes at the
+// end of the path change nothing, because most APIs answer both spellings
 // alike: a caller could else choose a laxer rule with it.
 func (rs *Ruleset) Match(method, path string) *Route {
 	if path == "" || path[0] != '/' {
 		return nil
 	}
-	if n := len(path); n > 1 && path[n-1] == '/' {
-		path = path[:n-1]
+	for len(path) > 1 && path[len(path)-1] == '/' {
+		path = path[:len(path)-1]
 	}
 	return rs.root.find(method, path[1:], true, ordered{}).Route
 }

@@ -8,17 +8,19 @@ import (
 	"time"
 )
 
-// Limits of what one hour of traffic may hold. Calls beyond them are counted
-// in one row per credential with template `/**`, so that no count is lost and
-// nobody's made-up paths or agents grow a table.
+// Limits of what one hour of traffic may hold. Calls beyond them are counted in
+// one row per credential, status class and outcome with method `*` and template
+// `/**`, so that no count is lost and nobody's made-up paths or agents grow a
+// table.
 const (
 	maxRowsPerCredential = 2_000
 	maxRowsPerHour       = 500_000
 	maxField             = 256 // bytes kept of an agent, a path or a method
 )
 
-// cell is what makes two calls of an hour look the same.
+// cell is what makes two calls look the same.
 type cell struct {
+	hour       int64 // Unix time of its start; 0 for a row beyond the limits
 	credential Credential
 	method     string
 	template   string
@@ -48,9 +50,9 @@ type Tally struct {
 type tallyShard struct {
 	mu   sync.Mutex
 	rows map[cell]*count
-	hour time.Time
-	// seen are the rows of this hour by hash, so that the limits hold over
-	// many drains; per counts them by credential.
+	// seen are the rows of the newest hour by hash, so that the limits hold
+	// over many drains; per counts them by credential.
+	hour int64
 	seen map[uint64]struct{}
 	per  map[Credential]int
 }
@@ -58,61 +60,87 @@ type tallyShard struct {
 // NewTally makes an empty Tally.
 func NewTally() *Tally { return &Tally{seed: maphash.MakeSeed()} }
 
-// Add counts one call. Calls without a known credential are counted without
-// agent and source, and with their route only: known says that template names
-// a route of the rules or one that a known credential has used.
+// Add counts one call. The template is Templates.Of its path, never the pattern
+// of a route, since later rules may tell apart what the route of today does
+// not. Calls without a known credential are counted without agent and source,
+// with a usual method, and with their template only if known says that a known
+// credential has used it or that the path has a route.
 func (t *Tally) Add(o Observation, template string, known bool) {
 	c := cell{
-		credential: o.Credential, method: clip(o.Method), template: clip(template), status: o.Status,
+		hour: hourOf(o.At), credential: o.Credential, method: clip(o.Method), template: template, status: o.Status,
 		agent: clip(o.UserAgent), source: o.Source, carrier: o.Carrier, outcome: o.Outcome,
 	}
 	if !o.Credential.Known() {
-		c.agent, c.source = "", netip.Prefix{}
+		c.method, c.agent, c.source = usualMethod(o.Method), "", netip.Prefix{}
 		if !known {
 			c.template = "/**"
 		}
 	}
-	hash := maphash.Comparable(t.seed, c)
-	shard := &t.shards[maphash.Comparable(t.seed, c.credential)%tallyShards]
+	if len(template) > maxField { // part of a template would be another one
+		c.template = "/**"
+	}
+	shard := t.shard(c.credential)
 	shard.mu.Lock()
 	defer shard.mu.Unlock()
 	n := shard.rows[c]
 	if n == nil {
-		c = shard.admit(c, hash, o.At)
-		if n = shard.rows[c]; n == nil {
-			n = &count{first: o.At}
-			shard.put(c, n)
-		}
+		n = shard.row(shard.admit(c, t.seed))
 	}
-	n.calls++
-	n.first, n.last = earliest(n.first, o.At), latest(n.last, o.At)
+	n.add(1, o.At, o.At)
+}
+
+func (t *Tally) shard(c Credential) *tallyShard {
+	return &t.shards[maphash.Comparable(t.seed, c)%tallyShards]
 }
 
 // admit holds the limits of an hour: it returns c, or the row that c is folded
 // into once its credential or the hour is full.
-func (s *tallyShard) admit(c cell, hash uint64, at time.Time) cell {
-	if hour := at.Truncate(time.Hour); !hour.Equal(s.hour) || s.seen == nil {
-		s.hour, s.seen, s.per = hour, map[uint64]struct{}{}, map[Credential]int{}
+func (s *tallyShard) admit(c cell, seed maphash.Seed) cell {
+	if c.hour > s.hour || s.seen == nil {
+		s.hour, s.seen, s.per = c.hour, map[uint64]struct{}{}, map[Credential]int{}
 	}
+	hash := maphash.Comparable(seed, c)
 	if _, ok := s.seen[hash]; ok {
-		return c
+		return s.fold(c)
 	}
 	if s.per[c.credential] >= maxRowsPerCredential || len(s.seen) >= maxRowsPerHour/tallyShards {
-		return cell{credential: c.credential, method: "*", template: "/**", status: c.status / 100 * 100, outcome: c.outcome}
+		return c.beyond()
 	}
-	s.seen[hash] = struct{}{}
-	s.per[c.credential]++
+	c = s.fold(c)
+	if c.hour != 0 {
+		s.seen[hash] = struct{}{}
+		s.per[clone(c.credential)]++
+	}
 	return c
 }
 
-// put adds a row; its strings are copied, so that no request buffer is kept
-// alive by them.
-func (s *tallyShard) put(c cell, n *count) {
+// fold bounds the rows that wait for a drain, should the store be gone for long.
+func (s *tallyShard) fold(c cell) cell {
+	if len(s.rows) >= maxRowsPerHour/tallyShards && s.rows[c] == nil {
+		return c.beyond()
+	}
+	return c
+}
+
+// beyond is the row that holds the calls of c beyond the limits.
+func (c cell) beyond() cell {
+	return cell{credential: c.credential, method: "*", template: "/**", status: c.status / 100 * 100, outcome: c.outcome}
+}
+
+// row returns the count of c, a new one if there is none. Its strings are
+// copied, so that no request buffer is kept alive by them.
+func (s *tallyShard) row(c cell) *count {
+	n := s.rows[c]
+	if n != nil {
+		return n
+	}
 	if s.rows == nil {
 		s.rows = map[cell]*count{}
 	}
-	c.method, c.template, c.agent = strings.Clone(c.method), strings.Clone(c.template), strings.Clone(c.agent)
+	c.credential, c.method, c.template, c.agent = clone(c.credential), strings.Clone(c.method), strings.Clone(c.template), strings.Clone(c.agent)
+	n = &count{}
 	s.rows[c] = n
+	return n
 }
 
 // Drain empties the tally and returns what it held.
@@ -125,8 +153,12 @@ func (t *Tally) Drain() []Row {
 		shard.rows = nil
 		shard.mu.Unlock()
 		for c, n := range full {
+			hour := c.hour
+			if hour == 0 {
+				hour = hourOf(n.last)
+			}
 			rows = append(rows, Row{
-				Hour: n.last.UTC().Truncate(time.Hour), Credential: c.credential,
+				Hour: time.Unix(hour, 0).UTC(), Credential: c.credential,
 				Method: c.method, Template: c.template, Status: c.status, UserAgent: c.agent,
 				Source: c.source, Carrier: c.carrier, Outcome: c.outcome,
 				Calls: n.calls, First: n.first, Last: n.last,
@@ -141,38 +173,53 @@ func (t *Tally) Drain() []Row {
 func (t *Tally) Restore(rows []Row) {
 	for _, r := range rows {
 		c := cell{
-			credential: r.Credential, method: r.Method, template: r.Template, status: r.Status,
+			hour: r.Hour.Unix(), credential: r.Credential, method: r.Method, template: r.Template, status: r.Status,
 			agent: r.UserAgent, source: r.Source, carrier: r.Carrier, outcome: r.Outcome,
 		}
-		shard := &t.shards[maphash.Comparable(t.seed, c.credential)%tallyShards]
-		shard.mu.Lock()
-		if n := shard.rows[c]; n != nil {
-			n.calls += r.Calls
-			n.first, n.last = earliest(n.first, r.First), latest(n.last, r.Last)
-		} else {
-			shard.put(c, &count{calls: r.Calls, first: r.First, last: r.Last})
+		if c.method == "*" && c.template == "/**" {
+			c = c.beyond()
 		}
+		shard := t.shard(c.credential)
+		shard.mu.Lock()
+		shard.row(shard.fold(c)).add(r.Calls, r.First, r.Last)
 		shard.mu.Unlock()
 	}
 }
 
+func (n *count) add(calls int64, first, last time.Time) {
+	if n.calls == 0 || first.Before(n.first) {
+		n.first = first
+	}
+	if n.calls == 0 || last.After(n.last) {
+		n.last = last
+	}
+	n.calls += calls
+}
+
+// hourOf is the Unix time at which the hour of at began.
+func hourOf(at time.Time) int64 {
+	unix := at.Unix()
+	return unix - unix%3600
+}
+
+func clone(c Credential) Credential {
+	return Credential{Kind: strings.Clone(c.Kind), ID: strings.Clone(c.ID)}
+}
+
+// clip keeps the beginning of s, cut between characters.
 func clip(s string) string {
-	if len(s) > maxField {
-		return s[:maxField]
+	if len(s) <= maxField {
+		return s
 	}
-	return s
+	return strings.ToValidUTF8(s[:maxField], "")
 }
 
-func earliest(a, b time.Time) time.Time {
-	if b.Before(a) {
-		return b
+// usualMethod is the method if it is a usual one, else `*`: others could be
+// made up without end.
+func usualMethod(method string) string {
+	switch method {
+	case "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS":
+		return method
 	}
-	return a
-}
-
-func latest(a, b time.Time) time.Time {
-	if b.After(a) {
-		return b
-	}
-	return a
+	return "*"
 }

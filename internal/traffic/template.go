@@ -45,16 +45,21 @@ func templateOf(path string) string {
 	if path == "" || path[0] != '/' {
 		return "/**"
 	}
+	for len(path) > 1 && path[len(path)-1] == '/' {
+		path = path[:len(path)-1] // tells nothing apart, as in policy.Match
+	}
 	var b strings.Builder
 	rest := path[1:]
 	for range maxSegments {
 		segment, after, more := strings.Cut(rest, "/")
-		b.WriteByte('/')
-		if isIdentifier(segment) {
-			b.WriteString("{id}")
-		} else {
-			b.WriteString(segment)
+		if IsIdentifier(segment) {
+			segment = "{id}"
 		}
+		if b.Len()+len(segment)+len("/") > maxField-len("/**") {
+			break
+		}
+		b.WriteByte('/')
+		b.WriteString(segment)
 		if !more {
 			return b.String()
 		}
@@ -63,10 +68,12 @@ func templateOf(path string) string {
 	return b.String() + "/**"
 }
 
-// isIdentifier reports whether a segment names one thing rather than a kind of
-// thing: numbers, UUIDs, hashes, dates, addresses, and whatever is too long to
-// have been chosen by the API's author.
-func isIdentifier(s string) bool {
+// IsIdentifier reports whether a segment of a path names one thing rather than a
+// kind of thing: numbers, UUIDs, hashes, dates, addresses, and whatever is too
+// long to have been chosen by the API's author. Templates write it as `{id}`.
+// So they do with what would read as a wildcard itself, and with what does not
+// print.
+func IsIdentifier(s string) bool {
 	var digits, hex, letters, other int
 	for i := range len(s) {
 		switch c := s[i]; {
@@ -77,7 +84,8 @@ func isIdentifier(s string) bool {
 			letters++
 		case (c >= 'g' && c <= 'z') || (c >= 'G' && c <= 'Z'):
 			letters++
-		case c == '-' || c == '_' || c == '.':
+		case c == '*' || c == '{' || c == '}' || c < ' ' || c == 0x7f:
+			return true
 		case c == '@' || c == '%' || c == ':' || c == '=' || c >= 0x80:
 			other++
 		}

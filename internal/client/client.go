@@ -62,7 +62,10 @@ type Client struct {
 	DefaultScopes oauth.Scope `json:"default_scopes,omitempty"`
 	// PendingScopes were asked for and wait for approval.
 	PendingScopes oauth.Scope `json:"pending_scopes,omitempty"`
-	Resources     []string    `json:"resources,omitempty"` // audiences allowed; empty: the default resource
+	// PendingReason says why the client or its PendingScopes wait, in words for
+	// its developer.
+	PendingReason string   `json:"pending_reason,omitempty"`
+	Resources     []string `json:"resources,omitempty"` // audiences allowed; empty: the default resource
 	// APIKeyID is the apikey that this client replaces. Both share owner,
 	// rate-limit bucket and audit subject.
 	APIKeyID        string       `json:"apikey_id,omitempty"`
@@ -72,6 +75,9 @@ type Client struct {
 	Created         time.Time    `json:"created"`
 	LastUsed        time.Time    `json:"last_used,omitzero"`
 	Credentials     []Credential `json:"credentials"`
+	// NewSecret is set on a client that was just made with a generated secret,
+	// to be told once. It is stored nowhere.
+	NewSecret secret.Text `json:"-"`
 }
 
 // The kinds of a Credential.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -29,22 +30,66 @@ func TestCacheReadsAClientOnce(t *testing.T) {
 	}
 }
 
-func TestCacheRemembersNoFailure(t *testing.T) {
-	answer := ErrNotFound
+func TestCacheRemembersWhoIsNotThere(t *testing.T) {
+	loads := 0
+	var answer error = ErrNotFound
 	c := NewCache(func(_ context.Context, id string) (*Client, error) {
-		return &Client{ID: id}, answer
+		loads++
+		return nil, answer
 	}, 10)
-	for i := range 1000 {
-		if _, err := c.Client(t.Context(), strconv.Itoa(i)); !errors.Is(err, ErrNotFound) {
+	for range 5 {
+		if _, err := c.Client(t.Context(), "nobody"); !errors.Is(err, ErrNotFound) {
 			t.Fatal(err)
 		}
 	}
-	if c.Len() != 0 {
-		t.Errorf("holds %d clients that are not there", c.Len())
+	if loads != 1 {
+		t.Errorf("read %d times", loads)
 	}
-	answer = nil
-	if _, err := c.Client(t.Context(), "1"); err != nil {
-		t.Errorf("a client made since is not found: %v", err)
+	c.Forget("nobody")
+	if _, err := c.Client(t.Context(), "nobody"); !errors.Is(err, ErrNotFound) || loads != 2 {
+		t.Errorf("after Forget read %d times, %v", loads, err)
+	}
+	answer = errors.New("disk gone")
+	for range 2 {
+		if _, err := c.Client(t.Context(), "other"); !errors.Is(err, answer) {
+			t.Errorf("got %v", err)
+		}
+	}
+	if loads != 4 {
+		t.Errorf("read %d times: a failure was remembered", loads)
+	}
+}
+
+func TestMadeUpIDsFillNothingAndPushNobodyOut(t *testing.T) {
+	loads := 0
+	c := NewCache(func(_ context.Context, id string) (*Client, error) {
+		loads++
+		if id == "real" {
+			return &Client{ID: id}, nil
+		}
+		return nil, ErrNotFound
+	}, 10)
+	if _, err := c.Client(t.Context(), "real"); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 1000 {
+		for _, id := range []string{strconv.Itoa(i), strings.Repeat("x", 1000) + strconv.Itoa(i)} {
+			if _, err := c.Client(t.Context(), id); !errors.Is(err, ErrNotFound) {
+				t.Fatal(err)
+			}
+		}
+	}
+	if n := c.Len(); n > 11 {
+		t.Errorf("holds %d", n)
+	}
+	loads = 0
+	if _, err := c.Client(t.Context(), "real"); err != nil || loads != 0 {
+		t.Errorf("read %d times, %v", loads, err)
+	}
+	for id := range c.missing.young {
+		if len(id) > maxMissingID {
+			t.Errorf("keeps an id of %d bytes", len(id))
+		}
 	}
 }
 

@@ -34,6 +34,9 @@ type Principal struct {
 	ClientID string       // the client that an apikey is mapped to, or the token's
 	Stage    apikey.Stage // the apikey's own stage
 	Scope    oauth.Scope  // of the token
+	// Exchanged tokens stand for an apikey, whose stage is Stage: they fall
+	// with it.
+	Exchanged bool
 	// Fault is a credential rule that the call breaks whoever makes it:
 	// CodeCredentialConflict or CodeCredentialDuplicate.
 	Fault string
@@ -46,6 +49,17 @@ func OfAPIKey(k *apikey.Key) Principal {
 		return Principal{Kind: UnknownAPIKey}
 	}
 	return Principal{Kind: KnownAPIKey, ID: k.ID, ClientID: k.ClientID, Stage: k.Stage}
+}
+
+// OfExchangedToken is who calls with a token that an apikey was exchanged for;
+// from is that apikey, nil if it is gone. One that the API refuses carries no
+// token either.
+func OfExchangedToken(clientID string, scope oauth.Scope, from *apikey.Key) Principal {
+	p := Principal{Kind: TokenClient, ID: clientID, ClientID: clientID, Scope: scope, Exchanged: true, Stage: apikey.Blocked}
+	if from != nil && !from.Suspended {
+		p.Stage = from.Stage
+	}
+	return p
 }
 
 // Call is one call as judged.
@@ -130,6 +144,9 @@ func (rs *Ruleset) decideStage(p Principal, at time.Time) Decision {
 	case BadToken:
 		return deny(http.StatusUnauthorized, CodeInvalidToken)
 	case TokenClient:
+		if p.Exchanged && !rs.StageOf(p.Stage).OpensUpgrade() {
+			return deny(http.StatusUnauthorized, CodeInvalidToken)
+		}
 		if p.Fault == CodeCredentialConflict {
 			return deny(http.StatusUnauthorized, CodeCredentialConflict)
 		}

@@ -360,6 +360,44 @@ func TestOfAPIKey(t *testing.T) {
 	}
 }
 
+func TestATokenFallsWithTheAPIKeyThatItWasExchangedFor(t *testing.T) {
+	own := func(s apikey.Stage) *apikey.Key { return &apikey.Key{ID: "ak_1", Stage: s} }
+	tests := []struct {
+		name string
+		all  apikey.Stage
+		from *apikey.Key
+		want string
+	}{
+		{"observe", apikey.Observe, own(apikey.Inherit), "token"},
+		{"upgrade_only", apikey.UpgradeOnly, own(apikey.Inherit), "token"},
+		{"all retired", apikey.Retired, own(apikey.Inherit), "401 invalid_token"},
+		{"its own stage retired", apikey.Observe, own(apikey.Retired), "401 invalid_token"},
+		{"blocked", apikey.Observe, own(apikey.Blocked), "401 invalid_token"},
+		{"all retired, but not this one", apikey.Retired, own(apikey.Warn), "token"},
+		{"gone", apikey.Observe, nil, "401 invalid_token"},
+		{"refused by the API", apikey.Observe, &apikey.Key{ID: "ak_1", Suspended: true}, "401 invalid_token"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			p := OfExchangedToken("ak_1", oauth.Scope{"read:orders"}, tt.from)
+			if got := short(rules(t, Ruleset{Stage: tt.all, Enforce: On}).Decide(p, get("/v1/orders/7"))); got != tt.want {
+				t.Errorf("%q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestWithChangesACopy(t *testing.T) {
+	rs := rules(t, Ruleset{Stage: apikey.Observe, ClientEnforce: map[string]Enforce{"cl_1": Off}})
+	other := rs.With(func(r *Ruleset) { r.Stage, r.Enforce, r.ClientEnforce["cl_1"] = apikey.Retired, On, Shadow })
+	if rs.Stage != apikey.Observe || rs.Strictness() != Off || rs.ClientEnforce["cl_1"] != Off {
+		t.Errorf("the original became %+v", rs)
+	}
+	if other.Strictness() != On || other.Match("GET", "/v1/any") == nil || other.EnforcementOf(nil, "cl_1") != Shadow {
+		t.Errorf("the copy is %+v", other)
+	}
+}
+
 func TestEnforceNames(t *testing.T) {
 	for e := range On + 1 {
 		b, err := e.MarshalText()

@@ -49,14 +49,28 @@ func (rs Ruleset) Build(fileRoutes, setRoutes []Route) *Ruleset {
 	for order, r := range rs.routes {
 		rs.root.plant(order, r)
 	}
-	rs.strict = rs.Enforce
+	rs.strict = rs.strictest()
+	return &rs
+}
+
+// With returns rs as it would be with other settings. The routes stay.
+func (rs *Ruleset) With(change func(*Ruleset)) *Ruleset {
+	other := *rs
+	other.ClientEnforce, other.Brownouts = maps.Clone(rs.ClientEnforce), slices.Clone(rs.Brownouts)
+	change(&other)
+	other.strict = other.strictest()
+	return &other
+}
+
+func (rs *Ruleset) strictest() Enforce {
+	found := rs.Enforce
 	for _, r := range rs.routes {
-		rs.strict = max(rs.strict, r.Enforce)
+		found = max(found, r.Enforce)
 	}
 	for _, e := range rs.ClientEnforce {
-		rs.strict = max(rs.strict, e)
+		found = max(found, e)
 	}
-	return &rs
+	return found
 }
 
 // ready copies routes, and splits those that were not made by ParseRoute.

@@ -1,0 +1,118 @@
+package gateway
+
+import (
+	"sync"
+
+	"github.com/offkey/offkey/internal/policy"
+	"github.com/offkey/offkey/internal/traffic"
+)
+
+// outcome is a code as it is counted.
+type outcome struct {
+	index          int // among the bound counters
+	denied, shadow string
+}
+
+// outcomes are the codes in the order in which their counters are bound.
+var outcomes = func() map[string]*outcome {
+	codes := map[string]*outcome{}
+	for i, code := range [...]string{
+		policy.CodeNotEnforced, policy.CodeOpenRoute, policy.CodeAPIKey, policy.CodeUnverified, policy.CodeToken, codePreflight,
+		policy.CodeAPIKeyBrownout, policy.CodeAPIKeyUpgradeOnly, policy.CodeAPIKeyRetired, policy.CodeAPIKeyBlocked,
+		policy.CodeAPIKeyUnknown, policy.CodeCredentialMissing, policy.CodeCredentialConflict, policy.CodeCredentialDuplicate,
+		policy.CodeInvalidToken, policy.CodeForeignToken, policy.CodeInsufficientScope, policy.CodeUnknownRoute,
+		policy.CodeAmbiguousRequest,
+		codeNotFound, codeHostUnknown, codeMethodRefused, codeTargetRefused, codeRateLimited,
+		codeUpstreamUnavailable, codeUpstreamTimeout, codeCredentialUnavailable,
+	} {
+		codes[code] = &outcome{index: i, denied: "denied:" + code, shadow: "shadow:" + code}
+	}
+	for _, code := range [...]string{codeUpstreamUnavailable, codeUpstreamTimeout, codeCredentialUnavailable} {
+		codes[code].denied = "failed:" + code // allowed, and not answered by the API
+	}
+	return codes
+}()
+
+// observe records the call as soon as its status is known, so that a stream is
+// counted when it begins. Calls that are refused before they are judged are
+// counted in the metrics alone: nothing in them can be believed.
+func (c *call) observe(status int, denied string) {
+	if c.status != 0 {
+		return // an answer that broke after it had begun
+	}
+	c.status, c.outcome = status, denied
+	c.g.metrics.count(c)
+	if !c.judged {
+		return
+	}
+	if c.outcome == "" && c.decision.Shadow != "" {
+		c.outcome = outcomes[c.decision.Shadow].shadow
+	}
+	o := traffic.Observation{
+		At: c.at, Credential: c.credential(), Method: c.r.Method, Path: c.target.Path, Status: status,
+		UserAgent: userAgent(c.r.Header["User-Agent"]), Source: traffic.SourceOf(c.source),
+		Carrier: c.carrier, Outcome: c.outcome,
+	}
+	template, known := c.template(o.Credential.Known(), status)
+	c.g.Tally.Add(o, template, known)
+}
+
+// credential is what the call is counted under.
+func (c *call) credential() traffic.Credential {
+	switch c.principal.Kind {
+	case policy.KnownAPIKey:
+		return traffic.Credential{Kind: traffic.KindAPIKey, ID: c.principal.ID}
+	case policy.TokenClient:
+		return traffic.Credential{Kind: traffic.KindClient, ID: c.principal.ClientID}
+	case policy.UnknownAPIKey:
+		return traffic.Credential{Kind: traffic.KindUnknown}
+	}
+	return traffic.Credential{Kind: traffic.KindNone}
+}
+
+// template is the one that the call is counted under, and whether it may be
+// kept for a caller whom nobody knows: it has a route, or somebody known has
+// called it with success.
+func (c *call) template(knownCaller bool, status int) (template string, known bool) {
+	template = c.g.Tally.Templates.Of(c.target.Path)
+	if c.g.templates.has(template) {
+		return template, true
+	}
+	if knownCaller && status >= 200 && status < 400 {
+		c.g.templates.add(template)
+	}
+	return template, c.decision.Route != nil
+}
+
+func userAgent(lines []string) string {
+	if len(lines) == 0 {
+		return ""
+	}
+	return lines[0]
+}
+
+// templateSet is a set of templates that grows to a limit and no further.
+type templateSet struct {
+	mu  sync.RWMutex
+	set map[string]struct{}
+}
+
+const maxTemplates = 10_000
+
+func (s *templateSet) has(template string) bool {
+	s.mu.RLock()
+	_, ok := s.set[template]
+	s.mu.RUnlock()
+	return ok
+}
+
+func (s *templateSet) add(template string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.set == nil {
+		s.set = map[string]struct{}{}
+	}
+	if len(s.set) < maxTemplates {
+		s.set[template] = struct{}{}
+	}
+}

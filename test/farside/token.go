@@ -157,7 +157,7 @@ func (w *World) checkAssertion(kind, raw, clientID string, seen *TokenRequest) (
 		return bad("iss, sub and client_id differ")
 	case c.Audience.WasArray || len(c.Audience.Values) != 1 || c.Audience.Values[0] != w.IssuerURL:
 		return bad("aud must be the issuer, as one string")
-	case seen.Header.Type != oauth.TypClientAuthentication:
+	case seen.Header.Type != "" && seen.Header.Type != "jwt" && seen.Header.Type != oauth.TypClientAuthentication:
 		return bad("typ is %q", seen.Header.Type)
 	case now.After(exp.Add(skew)):
 		return bad("the assertion has expired")

@@ -92,8 +92,8 @@ func (c *Config) signingKey() (*jose.SigningKey, error) {
 	return key, nil
 }
 
-// keyID is the kid that the assertions carry.
-func (c *Config) keyID() (string, error) {
+// PublicKeyID is the kid that the assertions carry.
+func (c *Config) PublicKeyID() (string, error) {
 	key, err := c.signingKey()
 	if err != nil {
 		return "", err

@@ -185,7 +185,7 @@ func (c *Config) fixFor(e *Error, status int) string {
 	switch e.Code {
 	case "invalid_client":
 		if c.authMethod() == PrivateKeyJWT {
-			kid, _ := c.keyID()
+			kid, _ := c.PublicKeyID()
 			return fmt.Sprintf("check that the issuer has a client %q with the public key of kid %q, and takes %q as the audience of its assertions", c.ClientID, kid, c.audience())
 		}
 		return fmt.Sprintf("check that the issuer has a client %q, with this secret and the method %s", c.ClientID, c.authMethod())

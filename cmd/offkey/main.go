@@ -1,0 +1,83 @@
+// Command offkey takes an HTTP API off API keys. This package is the command
+// line and no more: it reads flags and files, asks the packages that know, and
+// shows what they say.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"regexp"
+	"slices"
+	"syscall"
+	"time"
+
+	"github.com/alecthomas/kong"
+)
+
+// cli is the whole command line.
+type cli struct {
+	JSON bool `help:"Print one JSON document; an error is one JSON object on stderr."`
+
+	Upgrade   upgradeCmd   `cmd:"" group:"callers" help:"Trade an apikey for a client of your own."`
+	Token     tokenCmd     `cmd:"" group:"callers" help:"Print an access token."`
+	Call      callCmd      `cmd:"" group:"callers" help:"Call an API with an access token."`
+	Keygen    keygenCmd    `cmd:"" group:"callers" help:"Make a key pair."`
+	Assertion assertionCmd `cmd:"" group:"callers" help:"Print a client assertion, to follow each step by hand."`
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr, os.Getenv)
+	stop()
+	os.Exit(code)
+}
+
+// run is main without the process around it.
+func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer, env func(string) string) (code int) {
+	t := &terminal{In: in, Out: out, Err: errOut, Env: env, Now: time.Now, Colour: wantsColour(errOut, env)}
+	defer func() {
+		if left, ok := recover().(exit); ok {
+			code = int(left)
+		}
+	}()
+	var c cli
+	parser, err := kong.New(&c, kong.Name("offkey"), kong.Description("Take an HTTP API off API keys."),
+		kong.Writers(out, errOut), kong.Exit(func(code int) { panic(exit(code)) }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}), kong.Bind(t), kong.BindTo(ctx, (*context.Context)(nil)))
+	if err != nil {
+		return t.fail(fmt.Errorf("build the command line: %w", err))
+	}
+	parsed, err := parser.Parse(args)
+	t.JSON = c.JSON || err != nil && slices.Contains(args, "--json")
+	if err != nil {
+		return t.fail(parseFailure(err))
+	}
+	return t.fail(parsed.Run())
+}
+
+// exit carries kong's wish to end (after --help) out of the parser.
+type exit int
+
+// stray is how kong shows an argument that nobody wants, got how it shows a
+// value that cannot be.
+var (
+	stray = regexp.MustCompile(`(?s)^unexpected argument .*`)
+	got   = regexp.MustCompile(`(?s) but got .*`)
+)
+
+// parseFailure never repeats a stray argument: it may be an apikey, which is
+// refused there for the very reason that arguments are seen by others.
+func parseFailure(err error) error {
+	message := stray.ReplaceAllString(err.Error(), "unexpected argument (not shown: it may be a secret, and secrets are never arguments)")
+	message = got.ReplaceAllString(message, " (what was given is not shown)")
+	command := "offkey"
+	var parse *kong.ParseError
+	if errors.As(err, &parse) && parse.Context.Selected() != nil {
+		command = parse.Context.Selected().FullPath()
+	}
+	return wrongUsage(message, "see `"+command+" --help`")
+}

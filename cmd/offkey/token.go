@@ -1,0 +1,101 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/offkey/offkey/internal/oauth"
+	"github.com/offkey/offkey/sdk/go/oauthclient"
+)
+
+// tokenCmd prints an access token, for scripts, curl and credential helpers.
+type tokenCmd struct {
+	identityFlags
+	scopeFlags
+	Format  string `enum:"raw,header,json,env,exec" default:"raw" help:"raw: the token alone. header: for curl -H @-. json. env: for eval. exec: for credential helpers (version 1)."`
+	NoCache bool   `name:"no-cache" help:"Ask the issuer anew."`
+}
+
+// scopeFlags say what is asked for.
+type scopeFlags struct {
+	Scope    *string `placeholder:"SCOPES" help:"Scopes, separated by spaces; '' asks for none. Default: all that the client is registered for."`
+	Resource *string `placeholder:"URL" help:"The API that the token is for."`
+}
+
+// apply puts them into the client's configuration.
+func (f scopeFlags) apply(config *oauthclient.Config) error {
+	if f.Scope != nil {
+		scopes, err := parseScopes(*f.Scope)
+		if err != nil {
+			return err
+		}
+		config.Scopes = scopes
+	}
+	if f.Resource != nil {
+		if *f.Resource != "" {
+			if u, err := url.Parse(*f.Resource); err != nil || u.Scheme == "" || strings.Contains(*f.Resource, "#") {
+				return wrongUsage(fmt.Sprintf("--resource %q is not an absolute URL without fragment (RFC 8707 §2)", *f.Resource), "write it as the API names itself, as in https://api.example.com")
+			}
+		}
+		config.Resource = *f.Resource
+	}
+	return nil
+}
+
+// parseScopes splits on spaces; none is no scope at all.
+func parseScopes(s string) ([]string, error) {
+	scopes := strings.Fields(s)
+	for _, scope := range scopes {
+		if !oauth.IsScopeName(scope) {
+			return nil, wrongUsage(fmt.Sprintf("%q is not a scope (RFC 6749 §3.3)", scope), "separate scopes by spaces, without quotes or commas around them")
+		}
+	}
+	return scopes, nil
+}
+
+// Run gets the token, from the cache if it can, and prints it.
+func (c *tokenCmd) Run(ctx context.Context, t *terminal) error {
+	config, dir, err := c.config()
+	if err != nil {
+		return err
+	}
+	if err := c.apply(config); err != nil {
+		return err
+	}
+	token, _, err := newTokenCache(t, dir).token(ctx, config, c.NoCache)
+	if err != nil {
+		return err
+	}
+	return c.print(t, token)
+}
+
+// tokenDocument is what scripts read.
+type tokenDocument struct {
+	Version     int       `json:"version,omitempty"`
+	AccessToken string    `json:"access_token"`
+	TokenType   string    `json:"token_type"`
+	ExpiresAt   time.Time `json:"expires_at,omitzero"`
+	Scope       string    `json:"scope"`
+}
+
+func (c *tokenCmd) print(t *terminal, token cachedToken) error {
+	document := tokenDocument{AccessToken: token.AccessToken, TokenType: token.TokenType, ExpiresAt: token.ExpiresAt, Scope: token.Scope}
+	switch {
+	case c.Format == "exec":
+		document.Version = 1
+		return t.document(document)
+	case c.Format == "json" || t.JSON:
+		return t.document(document)
+	case c.Format == "header":
+		_, err := fmt.Fprintf(t.Out, "Authorization: Bearer %s\n", token.AccessToken)
+		return err
+	case c.Format == "env":
+		_, err := fmt.Fprintf(t.Out, "export OFFKEY_ACCESS_TOKEN=%s\n", shellQuote(token.AccessToken))
+		return err
+	}
+	_, err := fmt.Fprintln(t.Out, token.AccessToken)
+	return err
+}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -162,6 +163,59 @@ func folderName(clientID string) string {
 	}
 	sum := sha256.Sum256([]byte(clientID))
 	return "client-" + hex.EncodeToString(sum[:8])
+}
+
+// clientsOf are the clients in use for an API.
+func clientsOf(root, api string) ([]*oauthclient.Client, error) {
+	all, err := oauthclient.ListClients(root)
+	if err != nil {
+		return nil, err
+	}
+	var found []*oauthclient.Client
+	for _, client := range all {
+		if client.ReplacedBy == "" && (plainURL(client.API) == plainURL(api) || plainURL(client.Resource) == plainURL(api)) {
+			found = append(found, client)
+		}
+	}
+	return found, nil
+}
+
+// plainURL makes the usual spellings of one API's URL equal.
+func plainURL(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return raw
+	}
+	return strings.ToLower(u.Scheme) + "://" + strings.ToLower(u.Host) + strings.TrimSuffix(u.EscapedPath(), "/")
+}
+
+// settle turns the pending folder into the client's own: the description goes
+// in first, then one rename makes it a client.
+func settle(root, pending string, client *oauthclient.Client, former []*oauthclient.Client) error {
+	if client.Scopes == nil {
+		client.Scopes = []string{}
+	}
+	if err := writeJSONFile(filepath.Join(pending, oauthclient.ClientFile), client); err != nil {
+		return err
+	}
+	name := folderName(client.ClientID)
+	for n := 2; ; n++ {
+		client.Dir = filepath.Join(root, name)
+		if _, err := os.Lstat(client.Dir); errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		name = fmt.Sprintf("%s-%d", folderName(client.ClientID), n)
+	}
+	if err := os.Rename(pending, client.Dir); err != nil {
+		return unwritable(client.Dir, err)
+	}
+	for _, old := range former {
+		old.ReplacedBy = client.ClientID
+		if err := writeJSONFile(filepath.Join(old.Dir, oauthclient.ClientFile), old); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // writeFile replaces a file at once and whole, for the owner alone, and has it

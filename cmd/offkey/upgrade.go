@@ -8,10 +8,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
-	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/offkey/offkey/internal/jose"
@@ -42,6 +41,9 @@ type upgradeDocument struct {
 	API       string   `json:"api"`
 	Resource  string   `json:"resource"`
 	Existing  bool     `json:"existing"`
+	// What waits for the approval of the API's operator.
+	Pending       bool     `json:"pending,omitempty"`
+	PendingScopes []string `json:"pending_scopes,omitempty"`
 }
 
 // Run is the upgrade, step by step. What one step has made is on disk before
@@ -57,7 +59,7 @@ func (c *upgradeCmd) Run(ctx context.Context, t *terminal) error {
 	}
 	if len(former) > 0 && !c.Again {
 		t.skip("client %q for %s is in %s already; --again registers a new one", former[0].ClientID, c.API, former[0].Dir)
-		return c.show(t, former[0], true)
+		return c.resume(ctx, t, former[0])
 	}
 	if c.DryRun {
 		return c.preview(ctx, t, root)
@@ -79,34 +81,69 @@ func (c *upgradeCmd) Run(ctx context.Context, t *terminal) error {
 		return err
 	}
 	t.done("client %q registered at %s with %s", client.ClientID, client.Issuer, scopeWords(client.Scopes))
+	if client.Pending {
+		return c.waits(t, client, false)
+	}
 	if err := c.prove(ctx, t, client); err != nil {
 		return err
 	}
 	return c.show(t, client, false)
 }
 
-// clientsOf are the clients in use for an API.
-func clientsOf(root, api string) ([]*oauthclient.Client, error) {
-	all, err := oauthclient.ListClients(root)
-	if err != nil {
-		return nil, err
+// resume shows the client that is there. If it, or a part of its scopes, waited
+// for approval, the issuer is asked how that stands.
+func (c *upgradeCmd) resume(ctx context.Context, t *terminal, client *oauthclient.Client) error {
+	if c.DryRun || !client.Pending && len(client.PendingScopes) == 0 {
+		return c.show(t, client, true)
 	}
-	var found []*oauthclient.Client
-	for _, client := range all {
-		if client.ReplacedBy == "" && (plainURL(client.API) == plainURL(api) || plainURL(client.Resource) == plainURL(api)) {
-			found = append(found, client)
-		}
+	whole := *client
+	whole.Scopes, whole.PendingScopes, whole.Pending = slices.Concat(client.Scopes, client.PendingScopes), nil, false
+	now := &whole
+	err := c.ask(ctx, t, now)
+	if refusalCode(err) == "invalid_scope" && len(client.PendingScopes) > 0 {
+		now = client
+		err = c.ask(ctx, t, now)
 	}
-	return found, nil
+	switch {
+	case refusalCode(err) == "unauthorized_client" && client.Pending:
+		return c.waits(t, client, true)
+	case err != nil:
+		return err
+	}
+	now.Pending = false
+	if err := writeJSONFile(filepath.Join(now.Dir, oauthclient.ClientFile), now); err != nil {
+		return err
+	}
+	t.done("token with %s", scopeWords(now.Scopes))
+	return c.show(t, now, true)
 }
 
-// plainURL makes the usual spellings of one API's URL equal.
-func plainURL(raw string) string {
-	u, err := url.Parse(raw)
-	if err != nil {
-		return raw
+// ask asks for a token with all scopes of a client.
+func (c *upgradeCmd) ask(ctx context.Context, t *terminal, client *oauthclient.Client) error {
+	config := client.Config()
+	config.Now = t.Now
+	_, err := config.NewToken(ctx)
+	return err
+}
+
+func refusalCode(err error) string {
+	var e *oauthclient.Error
+	if errors.As(err, &e) {
+		return e.Code
 	}
-	return strings.ToLower(u.Scheme) + "://" + strings.ToLower(u.Host) + strings.TrimSuffix(u.EscapedPath(), "/")
+	return ""
+}
+
+// waits says that the client is there and of no use yet.
+func (c *upgradeCmd) waits(t *terminal, client *oauthclient.Client, existing bool) error {
+	if t.JSON {
+		if err := c.show(t, client, existing); err != nil {
+			return err
+		}
+	}
+	return &failure{exit: exitUnmet, code: "upgrade_needs_approval",
+		message: fmt.Sprintf("the client %q is registered and gets no token before the API's operator has approved it. The apikey goes on working as before", client.ClientID),
+		fix:     "ask the operator, then run the same command again: it goes on where this one ends"}
 }
 
 // apikey reads the apikey from the one place that was named. It is never an
@@ -169,6 +206,7 @@ func (c *upgradeCmd) register(ctx context.Context, t *terminal, apikey oauthclie
 	return &oauthclient.Client{
 		ClientID: made.ClientID, Issuer: made.Issuer, TokenURL: made.TokenURL, Resource: made.Resource, API: c.API,
 		Scopes: made.Scopes, KeyFile: "key.pem", KeyID: key.ID(), Algorithm: string(key.Alg()), RegisteredAt: made.IssuedAt,
+		Pending: made.Pending, PendingScopes: made.PendingScopes,
 	}, nil
 }
 
@@ -184,35 +222,6 @@ func (c *upgradeCmd) explain(err error, pending string) error {
 			message: "the registration waits for the approval of the API's operator: " + waiting.Message + ". The apikey goes on working as before"}
 	}
 	return err
-}
-
-// settle turns the pending folder into the client's own: the description goes
-// in first, then one rename makes it a client.
-func settle(root, pending string, client *oauthclient.Client, former []*oauthclient.Client) error {
-	if client.Scopes == nil {
-		client.Scopes = []string{}
-	}
-	if err := writeJSONFile(filepath.Join(pending, oauthclient.ClientFile), client); err != nil {
-		return err
-	}
-	name := folderName(client.ClientID)
-	for n := 2; ; n++ {
-		client.Dir = filepath.Join(root, name)
-		if _, err := os.Lstat(client.Dir); errors.Is(err, fs.ErrNotExist) {
-			break
-		}
-		name = fmt.Sprintf("%s-%d", folderName(client.ClientID), n)
-	}
-	if err := os.Rename(pending, client.Dir); err != nil {
-		return unwritable(client.Dir, err)
-	}
-	for _, old := range former {
-		old.ReplacedBy = client.ClientID
-		if err := writeJSONFile(filepath.Join(old.Dir, oauthclient.ClientFile), old); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // prove asks for a token without scope, which shows that the issuer knows the
@@ -267,11 +276,15 @@ func (c *upgradeCmd) show(t *terminal, client *oauthclient.Client, existing bool
 	}
 	document := upgradeDocument{
 		ClientID: client.ClientID, Issuer: client.Issuer, Scopes: client.Scopes, Dir: client.Dir, API: client.API, Resource: client.Resource, Existing: existing,
+		Pending: client.Pending, PendingScopes: client.PendingScopes,
 		NextSteps: []string{
 			"get a token: " + again,
 			"change the program (" + lang + "):\n" + lines,
 			"stop sending the apikey once the program works with tokens; both work until then",
 		},
+	}
+	if len(client.PendingScopes) > 0 {
+		t.warn("%s: for the API's operator to approve; run the same command again after that", scopeWords(client.PendingScopes))
 	}
 	if t.JSON {
 		return t.document(document)

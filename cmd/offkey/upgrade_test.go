@@ -216,6 +216,59 @@ func TestUpgradeThatWaitsForApproval(t *testing.T) {
 	})
 }
 
+func TestUpgradeWhoseClientWaits(t *testing.T) {
+	world, dir := keyWorld(t)
+	world.With(func(s *farside.State) { s.Pending = true })
+	first := invocation{stdin: testAPIKey}.offkey(t, "upgrade", "--json", "--api", world.APIURL, "--apikey-stdin", "--dir", dir)
+	again := func() ran { return offkey(t, "upgrade", "--json", "--api", world.APIURL, "--dir", dir) }
+	for _, r := range []ran{first, again()} {
+		r.want(t, exitUnmet)
+		if f := failureOf(t, r); f.Code != "upgrade_needs_approval" || !strings.Contains(f.Fix, "same command again") {
+			t.Errorf("error %+v", f)
+		}
+		if document := decode[upgradeDocument](t, r); !document.Pending || document.ClientID == "" {
+			t.Errorf("document %+v", document)
+		}
+	}
+	world.With(func(s *farside.State) { s.Pending = false })
+	r := again()
+	r.want(t, exitOK)
+	if document := decode[upgradeDocument](t, r); document.Pending || !document.Existing {
+		t.Errorf("document %+v", document)
+	}
+	before := len(world.Requests())
+	again().want(t, exitOK)
+	if len(world.Requests()) != before {
+		t.Error("what is approved is asked about again")
+	}
+	world.With(func(s *farside.State) {
+		if len(s.Registrations) != 1 {
+			t.Errorf("%d registrations", len(s.Registrations))
+		}
+	})
+}
+
+func TestUpgradeWhoseScopesWait(t *testing.T) {
+	world, dir := keyWorld(t)
+	world.With(func(s *farside.State) { s.Withheld = oauth.Scope{"create:orders"} })
+	r := invocation{stdin: testAPIKey}.offkey(t, "upgrade", "--api", world.APIURL, "--apikey-stdin", "--dir", dir)
+	r.want(t, exitOK, "[warn] scope create:orders: for the API's operator to approve")
+	again := func() upgradeDocument {
+		t.Helper()
+		r := offkey(t, "upgrade", "--json", "--api", world.APIURL, "--dir", dir)
+		r.want(t, exitOK)
+		return decode[upgradeDocument](t, r)
+	}
+	if got := again(); !slices.Equal(got.Scopes, []string{"read:orders"}) || !slices.Equal(got.PendingScopes, []string{"create:orders"}) {
+		t.Errorf("before the approval: %+v", got)
+	}
+	world.With(func(s *farside.State) { s.Withheld = nil })
+	if got := again(); !slices.Equal(got.Scopes, []string{"read:orders", "create:orders"}) || len(got.PendingScopes) > 0 {
+		t.Errorf("after it: %+v", got)
+	}
+	offkey(t, "call", "POST", world.APIURL+"/v1/orders", "--dir", dir).want(t, exitOK)
+}
+
 func TestUpgradeDryRun(t *testing.T) {
 	world, dir := keyWorld(t)
 	r := offkey(t, "upgrade", "--json", "--dry-run", "--api", world.APIURL, "--dir", dir)

@@ -46,10 +46,19 @@ func (w *World) serveRegister(rw http.ResponseWriter, r *http.Request) {
 	}
 	id := fmt.Sprintf("client-%s", keys.Keys[0].Thumbprint()[:8])
 	w.Register(id, Client{Keys: keys, Scopes: scopes})
-	writeJSON(rw, http.StatusCreated, map[string]any{
+	answer := map[string]any{
 		"client_id": id, "client_name": metadata.ClientName, "client_id_issued_at": w.now().Unix(), "scope": scopes.String(),
 		"token_endpoint_auth_method": oauth.AuthPrivateKeyJWT, "grant_types": metadata.GrantTypes, "jwks": metadata.JWKS,
+	}
+	w.With(func(s *State) {
+		if s.Pending {
+			answer["offkey_status"], answer["offkey_reason"] = "pending", "an operator must approve this client"
+		}
+		if len(s.Withheld) > 0 {
+			answer["scope"], answer["offkey_pending_scope"] = scopes.Minus(s.Withheld).String(), s.Withheld.String()
+		}
 	})
+	writeJSON(rw, http.StatusCreated, answer)
 }
 
 func (w *World) serveAPI(rw http.ResponseWriter, r *http.Request) {

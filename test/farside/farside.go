@@ -48,9 +48,12 @@ type State struct {
 	Clients map[string]Client
 	// APIKeys that may register, with the scopes that they get.
 	APIKeys map[string]oauth.Scope
-	// Approval makes registrations wait; a key set that has been seen before is
-	// registered once Approval is false again.
+	// Approval makes the issuer refuse to register until a person has approved.
 	Approval bool
+	// Pending makes it register clients that get no token yet, and Withheld
+	// scopes that they do not get yet.
+	Pending  bool
+	Withheld oauth.Scope
 	// Routes are the scopes that method and path want: "GET /v1/orders".
 	Routes map[string]string
 	// Revoked tokens are refused by the API as invalid_token.

@@ -41,7 +41,7 @@ func (w *World) serveToken(rw http.ResponseWriter, r *http.Request) {
 	client, err := w.authenticate(r, &seen)
 	var granted oauth.Scope
 	if err == nil {
-		granted, err = grantScope(r, client)
+		granted, err = w.grantScope(r, client)
 	}
 	seen.Granted = err == nil
 	w.With(func(s *State) { s.TokenRequests = append(s.TokenRequests, seen) })
@@ -52,7 +52,12 @@ func (w *World) serveToken(rw http.ResponseWriter, r *http.Request) {
 	w.issue(rw, seen, granted)
 }
 
-func grantScope(r *http.Request, c Client) (oauth.Scope, *oauth.Error) {
+func (w *World) grantScope(r *http.Request, c Client) (oauth.Scope, *oauth.Error) {
+	var pending bool
+	w.With(func(s *State) { pending = s.Pending; c.Scopes = c.Scopes.Minus(s.Withheld) })
+	if pending {
+		return nil, oauth.UnauthorizedClient("this client waits for the approval of an operator")
+	}
 	if r.PostForm.Get("grant_type") != oauth.GrantClientCredentials {
 		return nil, oauth.UnsupportedGrantType("only client_credentials is offered")
 	}

@@ -44,8 +44,8 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// PendingError says that an upgrade was understood and waits for a person's
-// approval at the API. The same registration sent again after that succeeds.
+// PendingError says that a registration was understood and waits for a person's
+// approval at the API, and that there is no client yet.
 type PendingError struct {
 	// Message is what the server said.
 	Message string

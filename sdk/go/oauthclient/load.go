@@ -31,6 +31,10 @@ type Client struct {
 	KeyID        string    `json:"kid"`
 	Algorithm    string    `json:"alg"`
 	RegisteredAt time.Time `json:"registered_at"`
+	// Pending is set while the API's operator has not approved the client, and
+	// PendingScopes holds those that wait; `offkey upgrade` asks again.
+	Pending       bool     `json:"pending,omitempty"`
+	PendingScopes []string `json:"pending_scopes,omitempty"`
 	// ReplacedBy names the client that `offkey upgrade --again` made in place
 	// of this one.
 	ReplacedBy string `json:"replaced_by,omitempty"`

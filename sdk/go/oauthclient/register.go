@@ -54,6 +54,12 @@ type Registration struct {
 	Resource string
 	Scopes   []string
 	IssuedAt time.Time
+	// Pending says that the client gets no token before the API's operator has
+	// approved it; PendingScopes wait for approval while Scopes can be used.
+	// Reason is what the issuer says about it.
+	Pending       bool
+	PendingScopes []string
+	Reason        string
 }
 
 // Issuer is where a registration would go, and for which API.
@@ -137,8 +143,9 @@ func checkHandover(api, to string) error {
 }
 
 // Register makes the client. The apikey goes into the Authorization header of
-// one request and nowhere else. A *[PendingError] says that it waits for an
-// approval; the same request succeeds after that.
+// one request and nowhere else. If a person has to approve it first, the issuer
+// may have made a client that waits (Registration.Pending) or none yet, which is
+// a *[PendingError]: the same request succeeds after the approval.
 func Register(ctx context.Context, r RegisterRequest) (*Registration, error) {
 	if r.Now == nil {
 		r.Now = time.Now
@@ -245,17 +252,21 @@ func registrationRefusal(doing string, a *answer) error {
 	return e
 }
 
-// readRegistration reads the client information (RFC 7591 §3.2.1).
+// readRegistration reads the client information (RFC 7591 §3.2.1). The members
+// that start with offkey_ are offkey's own.
 func readRegistration(doing string, a *answer, r RegisterRequest, issuer *Issuer) (*Registration, error) {
 	bad := func(message string) error {
 		return &Error{Doing: doing, Code: "bad_response", Status: a.status, Message: message, Fix: "tell the API's operator"}
 	}
 	var body struct {
-		ClientID   string     `json:"client_id"`
-		Name       string     `json:"client_name"`
-		Scope      string     `json:"scope"`
-		IssuedAt   int64      `json:"client_id_issued_at"`
-		AuthMethod AuthMethod `json:"token_endpoint_auth_method"`
+		ClientID     string     `json:"client_id"`
+		Name         string     `json:"client_name"`
+		Scope        string     `json:"scope"`
+		IssuedAt     int64      `json:"client_id_issued_at"`
+		AuthMethod   AuthMethod `json:"token_endpoint_auth_method"`
+		Status       string     `json:"offkey_status"`
+		Reason       string     `json:"offkey_reason"`
+		PendingScope string     `json:"offkey_pending_scope"`
 	}
 	if err := json.Unmarshal(a.body, &body); err != nil {
 		return nil, bad("the answer is not the JSON of a registration")
@@ -267,8 +278,8 @@ func readRegistration(doing string, a *answer, r RegisterRequest, issuer *Issuer
 	case body.AuthMethod != "" && body.AuthMethod != PrivateKeyJWT:
 		return nil, bad(fmt.Sprintf("private_key_jwt was asked for and %q registered", printable(string(body.AuthMethod))))
 	}
-	scopes := strings.Fields(body.Scope)
-	for _, scope := range scopes {
+	scopes, pending := strings.Fields(body.Scope), strings.Fields(body.PendingScope)
+	for _, scope := range slices.Concat(scopes, pending) {
 		if !oauth.IsScopeName(scope) {
 			return nil, bad(fmt.Sprintf("the answer holds the unusable scope %q", printable(scope)))
 		}
@@ -280,5 +291,6 @@ func readRegistration(doing string, a *answer, r RegisterRequest, issuer *Issuer
 	return &Registration{
 		ClientID: body.ClientID, Name: printable(cmp.Or(body.Name, r.Name)), Issuer: issuer.Issuer, TokenURL: issuer.TokenURL,
 		Resource: issuer.Resource, Scopes: scopes, IssuedAt: issued.UTC(),
+		Pending: body.Status == "pending", PendingScopes: pending, Reason: printable(body.Reason),
 	}, nil
 }

@@ -1,0 +1,127 @@
+package binary
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os/exec"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// patience bounds how long an offkey may take to start or to end.
+const patience = 60 * time.Second
+
+// Server is a running `offkey up` or `offkey serve`.
+type Server struct {
+	Gateway, Issuer, Ops, Data string
+
+	cmd   *exec.Cmd
+	log   *locked
+	ended chan struct{} // closed when the process is gone
+}
+
+// Up starts `offkey up` for an API, on ports that are free, with its data in
+// dir. It is stopped with the test.
+func Up(t testing.TB, upstream, dir string, args ...string) *Server {
+	t.Helper()
+	const free = "127.0.0.1:0"
+	s, err := Start(t, append([]string{"up", "--upstream", upstream, "--data", dir, "--gateway", free, "--issuer", free, "--admin", free, "--ops", free}, args...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Stop(t) })
+	return s
+}
+
+// Start runs a command that stays, with --json, and waits for the line that
+// says it is ready.
+func Start(t testing.TB, args ...string) (*Server, error) {
+	t.Helper()
+	s := &Server{cmd: exec.Command(Path(t), append(args, "--json")...), log: &locked{}, ended: make(chan struct{})}
+	s.cmd.Stderr, s.cmd.Env = s.log, environment()
+	out, err := s.cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := s.cmd.Start(); err != nil {
+		return nil, err
+	}
+	late := time.AfterFunc(patience, func() { _ = s.cmd.Process.Kill() })
+	in := bufio.NewReader(out)
+	line, err := in.ReadBytes('\n')
+	late.Stop()
+	go func() {
+		_, _ = io.Copy(io.Discard, in)
+		_ = s.cmd.Wait()
+		close(s.ended)
+	}()
+	if err == nil {
+		err = json.Unmarshal(line, s)
+	}
+	if err != nil {
+		s.Kill()
+		return nil, fmt.Errorf("offkey is not ready: %w\n%s", err, s.log)
+	}
+	return s, nil
+}
+
+// CLI runs an operator command against this server; it must succeed.
+func (s *Server) CLI(t testing.TB, v any, args ...string) {
+	t.Helper()
+	JSON(t, v, append(args, "--data", s.Data)...)
+}
+
+// Kill ends the process as a power cut would (SIGKILL), and waits until it is
+// gone.
+func (s *Server) Kill() {
+	_ = s.cmd.Process.Kill()
+	<-s.ended
+}
+
+// Stop asks the process to end, and wants it to have gone well. It does nothing
+// for one that is gone.
+func (s *Server) Stop(t testing.TB) {
+	t.Helper()
+	select {
+	case <-s.ended:
+		return
+	default:
+	}
+	_ = s.cmd.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-s.ended:
+	case <-time.After(patience):
+		s.Kill()
+		t.Errorf("offkey did not end within %v of SIGTERM\n%s", patience, s.log)
+		return
+	}
+	if code := s.cmd.ProcessState.ExitCode(); code != 0 {
+		t.Errorf("offkey ended with %d\n%s", code, s.log)
+	}
+}
+
+// Log is what the process has written to its standard error.
+func (s *Server) Log() string { return s.log.String() }
+
+// locked is a buffer that is read while it is written.
+type locked struct {
+	mu  sync.Mutex
+	all bytes.Buffer
+}
+
+func (l *locked) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.all.Write(b)
+}
+
+func (l *locked) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.all.String()
+}

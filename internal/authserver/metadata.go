@@ -1,0 +1,100 @@
+package authserver
+
+import (
+	"encoding/json"
+	"fmt"
+	"html"
+	"net/http"
+
+	"github.com/offkey/offkey/internal/jose"
+	"github.com/offkey/offkey/internal/oauth"
+)
+
+// Methods and algorithms by which clients prove themselves, at every endpoint
+// that asks for it.
+var (
+	authMethods = []string{oauth.AuthPrivateKeyJWT, oauth.AuthClientSecretBasic, oauth.AuthClientSecretPost}
+	authAlgs    = algNames(jose.ClientAlgorithms)
+)
+
+func algNames(algs []jose.Algorithm) []string {
+	names := make([]string, len(algs))
+	for i, alg := range algs {
+		names[i] = string(alg)
+	}
+	return names
+}
+
+// metadataFor says what this server does, and nothing that it does not
+// (RFC 8414 §2).
+func (s *Server) metadataFor(scopes oauth.Scope) oauth.ServerMetadata {
+	m := oauth.ServerMetadata{
+		Issuer:                s.options.Issuer,
+		TokenEndpoint:         s.endpoint(pathToken),
+		JWKSURI:               s.endpoint(pathJWKS),
+		RevocationEndpoint:    s.endpoint(pathRevoke),
+		IntrospectionEndpoint: s.endpoint(pathIntrospect),
+		ScopesSupported:       scopes,
+		GrantTypesSupported:   []string{oauth.GrantClientCredentials},
+		ProtectedResources:    append([]string{s.options.Resource}, s.options.Resources...),
+
+		TokenEndpointAuthMethodsSupported:                  authMethods,
+		TokenEndpointAuthSigningAlgValuesSupported:         authAlgs,
+		RevocationEndpointAuthMethodsSupported:             authMethods,
+		RevocationEndpointAuthSigningAlgValuesSupported:    authAlgs,
+		IntrospectionEndpointAuthMethodsSupported:          authMethods,
+		IntrospectionEndpointAuthSigningAlgValuesSupported: authAlgs,
+	}
+	if s.exchange != nil {
+		m.GrantTypesSupported = append(m.GrantTypesSupported, oauth.GrantTokenExchange)
+	}
+	if s.options.Registrar != nil {
+		m.RegistrationEndpoint = s.endpoint(pathRegister)
+	}
+	return m
+}
+
+// makeMetadata encodes the metadata once, where it cannot change.
+func (s *Server) makeMetadata() ([]byte, error) {
+	if s.options.ScopesSupported != nil {
+		return nil, nil
+	}
+	raw, err := json.Marshal(s.metadataFor(nil))
+	if err != nil {
+		return nil, fmt.Errorf("authorization server metadata: %w", err)
+	}
+	return raw, nil
+}
+
+func (s *Server) handleMetadata(w http.ResponseWriter, r *http.Request) {
+	raw := s.metadata
+	if raw == nil {
+		var err error
+		if raw, err = json.Marshal(s.metadataFor(s.options.ScopesSupported())); err != nil {
+			s.writeError(w, r, fmt.Errorf("authorization server metadata: %w", err))
+			return
+		}
+	}
+	writeCacheable(w, "application/json", raw)
+}
+
+// handleJWKS publishes the keys that tokens are verified with (RFC 8414 §2). A
+// new key is there long before its first use, so that it may be cached.
+func (s *Server) handleJWKS(w http.ResponseWriter, r *http.Request) {
+	raw, err := s.options.Ring().Published(s.options.Now()).MarshalJSON()
+	if err != nil {
+		s.writeError(w, r, fmt.Errorf("publish signing keys: %w", err))
+		return
+	}
+	writeCacheable(w, "application/jwk-set+json", raw)
+}
+
+// writeCacheable answers with what anybody may keep for five minutes: as long as
+// a dropped signing key may be believed elsewhere.
+func writeCacheable(w http.ResponseWriter, contentType string, body []byte) {
+	w.Header().Set("Content-Type", contentType)
+	w.Header().Set("Cache-Control", "public, max-age=300")
+	_, _ = w.Write(body)
+}
+
+func htmlEscape(s string) string { return html.EscapeString(s) }

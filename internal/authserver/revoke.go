@@ -1,0 +1,59 @@
+package authserver
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/offkey/offkey/internal/audit"
+	"github.com/offkey/offkey/internal/oauth"
+	"github.com/offkey/offkey/internal/token"
+)
+
+// Revoker keeps revocations.
+type Revoker interface {
+	Revoke(ctx context.Context, r token.Revocation, e audit.Event) error
+}
+
+// handleRevoke ends a token of the client that asks (RFC 7009 §2). Once it is
+// answered, this process refuses the token; others over the same store do within
+// a second, when they look for changes.
+func (s *Server) handleRevoke(w http.ResponseWriter, r *http.Request) {
+	if err := s.revoke(w, r); err != nil {
+		s.writeError(w, r, err)
+		return
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(http.StatusOK)
+}
+
+func (s *Server) revoke(w http.ResponseWriter, r *http.Request) error {
+	form, err := readForm(w, r)
+	if err != nil {
+		return err
+	}
+	who, err := s.authenticate(r, form, pathRevoke)
+	if err != nil {
+		return err
+	}
+	if !form.Has("token") {
+		return oauth.InvalidRequest("token is missing")
+	}
+	// token_type_hint is not looked at: a token says what it is.
+	verified, err := s.options.Verifier.Verify(form.Value("token"))
+	if err != nil {
+		return nil // RFC 7009 §2.2: what is no token of ours, or no longer, is revoked already
+	}
+	c := verified.Claims()
+	if c.ClientID != who.Client().ID {
+		return nil // RFC 7009 §2.1: and it stays as it is
+	}
+	revocation := token.Revocation{Kind: token.RevokeToken, ID: c.ID, Before: s.options.Now(), Expires: c.Expires}
+	err = s.options.Revoker.Revoke(r.Context(), revocation, audit.Event{
+		Actor: "client:" + c.ClientID, Action: "token.revoked", Object: c.ID,
+	})
+	if err != nil {
+		return oauth.TemporarilyUnavailable("the token is not revoked yet: try again").WithCause(err) // RFC 7009 §2.2.1
+	}
+	s.options.Revocations.Add(revocation)
+	return nil
+}

@@ -1,0 +1,121 @@
+package authserver
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/offkey/offkey/internal/oauth"
+)
+
+// The paths of the endpoints, below the issuer's own.
+const (
+	pathToken      = "/token"
+	pathIntrospect = "/introspect"
+	pathRevoke     = "/revoke"
+	pathRegister   = "/register"
+	pathJWKS       = "/jwks"
+)
+
+// Handler serves every endpoint. Paths are compared as they stand: nothing is
+// redirected, for a redirect could carry a credential elsewhere (RFC 9700
+// §4.12).
+func (s *Server) Handler() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		if h, ok := s.routes[r.URL.Path]; ok {
+			h.ServeHTTP(w, r)
+			return
+		}
+		http.Error(w, "nothing is here: the metadata of this authorization server is at "+oauth.WellKnownURL(s.options.Issuer, oauth.SuffixAuthorizationServer), http.StatusNotFound)
+	})
+}
+
+// makeRoutes lays the endpoints out below the path of the issuer. The metadata
+// is where RFC 8414 §3.1 puts it, before that path, and also after it and under
+// the name of OpenID Connect Discovery, where clients look too.
+func (s *Server) makeRoutes(prefix string) map[string]http.Handler {
+	post := func(h http.HandlerFunc) http.Handler { return methods{http.MethodPost: h} }
+	get := func(h http.HandlerFunc) http.Handler { return methods{http.MethodGet: h, http.MethodHead: h} }
+	routes := map[string]http.Handler{
+		prefix + pathToken:      cors(post(s.handleToken)),
+		prefix + pathRevoke:     cors(post(s.handleRevoke)),
+		prefix + pathIntrospect: post(s.handleIntrospect),
+		prefix + pathJWKS:       cors(get(s.handleJWKS)),
+		prefix + "/":            get(s.handleRoot),
+	}
+	if prefix != "" {
+		routes[prefix] = get(s.handleRoot)
+	}
+	if s.options.Registrar != nil {
+		routes[prefix+pathRegister] = cors(post(s.handleRegister))
+	}
+	for _, suffix := range []string{oauth.SuffixAuthorizationServer, oauth.SuffixOpenIDConfiguration} {
+		h := cors(get(s.handleMetadata))
+		routes["/.well-known/"+suffix+prefix] = h
+		routes[prefix+"/.well-known/"+suffix] = h
+	}
+	return routes
+}
+
+// methods answers each method by its handler, and others with 405 and what is
+// allowed (RFC 9110 §15.5.6).
+type methods map[string]http.HandlerFunc
+
+func (m methods) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if h, ok := m[r.Method]; ok {
+		h(w, r)
+		return
+	}
+	w.Header().Set("Allow", m.allowed())
+	w.Header().Set("Cache-Control", "no-store")
+	writeJSON(w, http.StatusMethodNotAllowed, oauth.ErrorResponse{
+		Error: oauth.CodeInvalidRequest, Description: "this endpoint takes " + m.allowed() + " only",
+	})
+}
+
+func (m methods) allowed() string {
+	if _, ok := m[http.MethodPost]; ok {
+		return "POST"
+	}
+	return "GET, HEAD"
+}
+
+// cors lets scripts of any origin call an endpoint and read its answers: nothing
+// here is answered because of a cookie, so another site learns nothing that its
+// own server could not ask (OAuth 2.1 §3.1 forbids it only where people sign in).
+func cors(h http.Handler) http.Handler {
+	allow := h.(methods).allowed()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		header := w.Header()
+		header.Set("Access-Control-Allow-Origin", "*")
+		if r.Method != http.MethodOptions {
+			header.Set("Access-Control-Expose-Headers", "WWW-Authenticate, Retry-After")
+			h.ServeHTTP(w, r)
+			return
+		}
+		header.Set("Allow", allow+", OPTIONS")
+		header.Set("Access-Control-Allow-Methods", allow)
+		header.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, MCP-Protocol-Version")
+		header.Set("Access-Control-Max-Age", "86400")
+		w.WriteHeader(http.StatusNoContent)
+	})
+}
+
+const rootPage = `<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<title>offkey</title>
+<h1>offkey</h1>
+<p>This is an authorization server. Its metadata: <a href="%METADATA%">%METADATA%</a></p>
+</html>
+`
+
+// handleRoot names the product to whoever opens the issuer in a browser.
+func (s *Server) handleRoot(w http.ResponseWriter, _ *http.Request) {
+	h := w.Header()
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+	h.Set("Referrer-Policy", "no-referrer")
+	page := strings.ReplaceAll(rootPage, "%METADATA%", htmlEscape(oauth.WellKnownURL(s.options.Issuer, oauth.SuffixAuthorizationServer)))
+	_, _ = w.Write([]byte(page))
+}

@@ -1,0 +1,179 @@
+// Package authserver is the authorization server: endpoints in, tokens out.
+//
+//	request -> clientauth.Authenticated -> grant -> token.Authorization -> token.Issuer -> response
+//
+// clientauth/ has a file per method by which a client proves itself, grant/ a
+// file per grant. What it needs of storage and of other flows it declares as
+// interfaces beside where they are used. Signing people in is package signin;
+// what tokens open is decided by package policy in the gateway.
+package authserver
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/offkey/offkey/internal/authserver/clientauth"
+	"github.com/offkey/offkey/internal/authserver/grant"
+	"github.com/offkey/offkey/internal/client"
+	"github.com/offkey/offkey/internal/keyring"
+	"github.com/offkey/offkey/internal/oauth"
+	"github.com/offkey/offkey/internal/token"
+)
+
+// The interfaces of what an authorization server needs, where they are used.
+type (
+	// Clients finds registered clients.
+	Clients = clientauth.Clients
+	// Spender keeps which assertions were used.
+	Spender = clientauth.Spender
+	// KeySets fetches the keys of clients that have a jwks_uri.
+	KeySets = clientauth.KeySets
+	// Exchanger judges apikeys that are to be exchanged for a token.
+	Exchanger = grant.Exchanger
+	// FailureLimits say how many bad credentials are looked at.
+	FailureLimits = clientauth.FailureLimits
+)
+
+// Options are what a Server is made of. Those without a remark are needed.
+type Options struct {
+	// Issuer is the issuer identifier, an absolute URL without query or
+	// fragment. Its path is where the endpoints are.
+	Issuer string
+	// Resource is the audience of a token where the request names none.
+	Resource string
+	// Resources are further audiences that clients may be registered for.
+	Resources []string
+	// ScopesSupported are named in the metadata; nil names none.
+	ScopesSupported func() oauth.Scope
+
+	Clients     Clients
+	Spender     Spender
+	KeySets     KeySets // nil: clients with a jwks_uri are refused
+	Ring        func() *keyring.Ring
+	TokenIssuer *token.Issuer
+	// Verifier must have been made with AnyAudience: introspection and
+	// revocation judge the audience themselves.
+	Verifier *token.Verifier
+	// Revocations is told of what is revoked here, so that this process refuses
+	// it from then on.
+	Revocations *token.Revocations
+	Revoker     Revoker
+	Registrar   Registrar // nil: no /register
+	Exchanger   Exchanger // nil: apikeys are not exchanged
+
+	TokenLife    time.Duration // default 10 min
+	ExchangeLife time.Duration // default and at most 15 min
+	Limits       FailureLimits // zero values stand for the defaults
+	Now          func() time.Time
+	Log          *slog.Logger
+	Metrics      *Metrics // nil: counted nowhere
+	// Source is the address that a request comes from, for limits. nil takes
+	// the connection's: behind a proxy, that is the proxy's.
+	Source func(*http.Request) netip.Addr
+}
+
+// Server is the authorization server. Safe for concurrent use.
+type Server struct {
+	options  Options
+	base     string // the issuer without a last slash: endpoints follow
+	auth     *clientauth.Authenticator
+	failures *clientauth.Failures
+	grants   map[string]authenticatedGrant
+	exchange *grant.APIKeyExchange // nil: apikeys are not exchanged
+	usage    usage
+	metadata []byte
+	routes   map[string]http.Handler
+}
+
+// New makes a Server. Its errors are about options.
+func New(o Options) (*Server, error) {
+	issuer, err := checkOptions(&o)
+	if err != nil {
+		return nil, fmt.Errorf("authorization server: %w", err)
+	}
+	s := &Server{options: o, base: strings.TrimSuffix(o.Issuer, "/"), failures: clientauth.NewFailures(o.Limits)}
+	s.auth, err = clientauth.New(clientauth.Options{
+		Issuer: o.Issuer, TokenEndpoint: s.endpoint(pathToken), Clients: o.Clients, Spender: o.Spender, KeySets: o.KeySets,
+		Failures: s.failures, Now: o.Now, Failed: o.Metrics.authFailed, Compat: s.compatUsed, Used: s.usage.note,
+	})
+	if err != nil {
+		return nil, err
+	}
+	targets := grant.Targets{Default: o.Resource, Known: append([]string{o.Resource}, o.Resources...)}
+	s.grants = map[string]authenticatedGrant{
+		oauth.GrantClientCredentials: grant.ClientCredentials{Targets: targets, Life: o.TokenLife},
+	}
+	if o.Exchanger != nil {
+		s.exchange = &grant.APIKeyExchange{Exchanger: o.Exchanger, Targets: targets, Life: o.ExchangeLife}
+	}
+	if s.metadata, err = s.makeMetadata(); err != nil {
+		return nil, err
+	}
+	s.routes = s.makeRoutes(strings.TrimSuffix(issuer.Path, "/"))
+	return s, nil
+}
+
+func checkOptions(o *Options) (*url.URL, error) {
+	issuer, err := url.Parse(o.Issuer)
+	switch {
+	case err != nil || issuer.Scheme == "" || issuer.Host == "":
+		return nil, fmt.Errorf("issuer %q is not an absolute URL", o.Issuer)
+	case strings.ContainsAny(o.Issuer, "?#"): // RFC 8414 §2
+		return nil, fmt.Errorf("issuer %q has a query or a fragment", o.Issuer)
+	case o.Resource == "":
+		return nil, errors.New("no resource: a token would be for everyone")
+	case o.Clients == nil || o.Spender == nil || o.Ring == nil || o.TokenIssuer == nil || o.Verifier == nil || o.Revoker == nil || o.Now == nil:
+		return nil, errors.New("clients, spender, ring, token issuer, verifier, revoker and clock are needed")
+	}
+	if o.TokenLife <= 0 {
+		o.TokenLife = 10 * time.Minute
+	}
+	if o.ExchangeLife <= 0 {
+		o.ExchangeLife = 15 * time.Minute
+	}
+	if o.Revocations == nil {
+		o.Revocations = new(token.Revocations)
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Metrics == nil {
+		o.Metrics = NewMetrics()
+	}
+	if o.Source == nil {
+		o.Source = connectionSource
+	}
+	return issuer, nil
+}
+
+// connectionSource is the other end of the connection.
+func connectionSource(r *http.Request) netip.Addr {
+	ap, _ := netip.ParseAddrPort(r.RemoteAddr)
+	return ap.Addr()
+}
+
+// endpoint is the URL of one of the paths below.
+func (s *Server) endpoint(path string) string { return s.base + path }
+
+// authenticate proves the client of a request to the endpoint at path.
+func (s *Server) authenticate(r *http.Request, form oauth.Params, path string) (clientauth.Authenticated, error) {
+	return s.auth.Authenticate(r.Context(), s.proof(r, form, path))
+}
+
+func (s *Server) proof(r *http.Request, form oauth.Params, path string) clientauth.Request {
+	return clientauth.Request{
+		Authorization: r.Header["Authorization"], Form: form, Endpoint: s.endpoint(path), Source: s.options.Source(r),
+	}
+}
+
+// compatUsed counts an assertion that only audience: compat let in.
+func (s *Server) compatUsed(c *client.Client, what string) {
+	s.options.Metrics.compatUsed(what)
+	s.options.Log.Info("client assertion accepted by audience: compat", "client", c.ID, "what", what)
+}

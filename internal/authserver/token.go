@@ -1,0 +1,127 @@
+package authserver
+
+import (
+	"context"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"github.com/offkey/offkey/internal/authserver/clientauth"
+	"github.com/offkey/offkey/internal/client"
+	"github.com/offkey/offkey/internal/oauth"
+	"github.com/offkey/offkey/internal/token"
+)
+
+// authenticatedGrant decides what a client that has proved itself is given.
+type authenticatedGrant interface {
+	Authorize(ctx context.Context, who clientauth.Authenticated, form oauth.Params) (token.Authorization, error)
+}
+
+// handleToken is the token endpoint (RFC 6749 §3.2).
+func (s *Server) handleToken(w http.ResponseWriter, r *http.Request) {
+	resp, err := s.issueToken(w, r)
+	if err != nil {
+		s.writeError(w, r, err)
+		return
+	}
+	writeSecret(w, http.StatusOK, resp)
+}
+
+// issueToken is the way of a token: request, proof, grant, token, response.
+func (s *Server) issueToken(w http.ResponseWriter, r *http.Request) (oauth.TokenResponse, error) {
+	form, err := readForm(w, r, "resource", "audience")
+	if err != nil {
+		return oauth.TokenResponse{}, err
+	}
+	authorization, how, err := s.authorize(r, form)
+	if err != nil {
+		return oauth.TokenResponse{}, err
+	}
+	issued, err := s.options.TokenIssuer.Issue(authorization)
+	if err != nil {
+		return oauth.TokenResponse{}, err
+	}
+	s.options.Metrics.tokenIssued(how)
+	resp := oauth.TokenResponse{
+		AccessToken: issued.Token, TokenType: oauth.TokenTypeBearer, Scope: issued.Scope.String(),
+		ExpiresIn: int64(issued.Expires.Sub(issued.IssuedAt) / time.Second),
+	}
+	if authorization.APIKeyID != "" {
+		resp.IssuedTokenType = oauth.TypeAccessToken // RFC 8693 §2.2.1
+	}
+	return resp, nil
+}
+
+// authorize proves the client first and looks at the grant then, so that nobody
+// learns about grants who has not proved himself. An apikey that is exchanged is
+// itself the proof. how names it, for counting.
+func (s *Server) authorize(r *http.Request, form oauth.Params) (a token.Authorization, how string, err error) {
+	proof := s.proof(r, form, pathToken)
+	grantType := form.Value("grant_type")
+	if grantType == oauth.GrantTokenExchange && s.exchange != nil && !clientauth.Offered(proof) {
+		a, err = s.exchangeAPIKey(r.Context(), proof, form)
+		return a, "apikey", err
+	}
+	who, err := s.auth.Authenticate(r.Context(), proof)
+	if err != nil {
+		return token.Authorization{}, "", err
+	}
+	if err := checkMayAsk(who.Client(), grantType, s.supports(grantType)); err != nil {
+		return token.Authorization{}, "", err
+	}
+	if grantType == oauth.GrantTokenExchange {
+		a, err = s.exchangeAPIKey(r.Context(), proof, form)
+		return a, "apikey", err
+	}
+	a, err = s.grants[grantType].Authorize(r.Context(), who, form)
+	return a, who.Method(), err
+}
+
+func (s *Server) supports(grantType string) bool {
+	_, known := s.grants[grantType]
+	return known || grantType == oauth.GrantTokenExchange && s.exchange != nil
+}
+
+// checkMayAsk tells apart what is missing, what nobody may use and what this
+// client may not use (RFC 6749 §5.2).
+func checkMayAsk(c *client.Client, grantType string, supported bool) error {
+	switch {
+	case grantType == "":
+		return oauth.InvalidRequest("grant_type is missing: client_credentials is the usual one")
+	case !supported:
+		return oauth.UnsupportedGrantType("this server does not have that grant_type: its metadata lists those it has")
+	case c.Status == client.Pending:
+		return oauth.UnauthorizedClient("this client is registered and waits for the approval of an operator: ask again later, nothing needs to be changed")
+	case !c.Allows(grantType):
+		return oauth.UnauthorizedClient("this client is not registered for that grant_type")
+	}
+	return nil
+}
+
+// exchangeAPIKey trades an apikey for a token. A wrong apikey is a bad
+// credential like any other, and counts against its source.
+func (s *Server) exchangeAPIKey(ctx context.Context, proof clientauth.Request, form oauth.Params) (token.Authorization, error) {
+	if err := s.checkSource(proof.Source); err != nil {
+		return token.Authorization{}, err
+	}
+	a, err := s.exchange.Authorize(ctx, form)
+	if form.Has("subject_token") && isBadCredential(err) {
+		s.countGuess(proof.Source)
+	}
+	return a, err
+}
+
+// checkSource refuses a source that has sent too many bad credentials.
+func (s *Server) checkSource(source netip.Addr) error {
+	err := s.failures.Check(source, "", s.options.Now())
+	if err != nil {
+		s.options.Metrics.authFailed(clientauth.CauseLimited)
+	}
+	return err
+}
+
+// countGuess notes a bad apikey.
+func (s *Server) countGuess(source netip.Addr) {
+	s.options.Metrics.authFailed(clientauth.CauseUnproved)
+	s.failures.Count(source, "", s.options.Now())
+}

@@ -1,0 +1,108 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strconv"
+)
+
+// steps are the numbered steps of the schema, 0001_….sql first. A step only
+// adds, so that the release before it still works with its result; a step that
+// was released is never edited.
+//
+//go:embed schema/*.sql
+var steps embed.FS
+
+// schemaSteps returns the texts of the steps in order; the n-th leads to
+// version n.
+func schemaSteps() ([]string, error) {
+	names, err := fs.Glob(steps, "schema/*.sql") // sorted
+	if err != nil {
+		return nil, err
+	}
+	texts := make([]string, len(names))
+	for i, name := range names {
+		if want := fmt.Sprintf("schema/%04d_", i+1); len(name) < len(want) || name[:len(want)] != want {
+			return nil, fmt.Errorf("schema step %s stands where %s… is due", name, want)
+		}
+		text, err := steps.ReadFile(name)
+		if err != nil {
+			return nil, err
+		}
+		texts[i] = string(text)
+	}
+	return texts, nil
+}
+
+// raiseSchema takes the steps that the file has not had, each in a transaction.
+func raiseSchema(s *session) error {
+	texts, err := schemaSteps()
+	if err != nil {
+		return err
+	}
+	version, err := schemaVersion(s)
+	if err != nil {
+		return err
+	}
+	if version > len(texts) {
+		return fmt.Errorf("%w: its schema is version %d, this offkey knows versions up to %d: start the newer release again, or restore the backup made before the upgrade",
+			ErrNewer, version, len(texts))
+	}
+	for n := version; n < len(texts); n++ {
+		if err := takeStep(s, n+1, texts[n]); err != nil {
+			return fmt.Errorf("schema step %d: %w", n+1, err)
+		}
+	}
+	return nil
+}
+
+// schemaVersion is the last step that the file has had, 0 for a new file.
+func schemaVersion(s *session) (int, error) {
+	var tables, ours int
+	err := s.one(`SELECT count(*), count(CASE WHEN name = 'meta' THEN 1 END) FROM sqlite_schema
+		WHERE type = 'table' AND name NOT LIKE '\_%' ESCAPE '\'`, nil, &tables, &ours) // _… are of backup tools
+	switch {
+	case err != nil:
+		return 0, err
+	case tables == 0:
+		return 0, nil
+	case ours == 0:
+		return 0, errors.New("this is the database of another program: name another file")
+	}
+	var value string
+	err = s.one(`SELECT value FROM meta WHERE name = 'schema'`, nil, &value)
+	if errors.Is(err, sql.ErrNoRows) {
+		return 0, errors.New("this is the database of another program: name another file")
+	}
+	if err != nil {
+		return 0, err
+	}
+	version, err := strconv.Atoi(value)
+	if err != nil {
+		return 0, fmt.Errorf("its schema is version %q, which is no number: restore a backup", value)
+	}
+	return version, nil
+}
+
+// takeStep runs the statements of a step and notes its number.
+func takeStep(s *session, number int, text string) (err error) {
+	script := func(text string, a ...any) {
+		if err == nil {
+			_, err = s.conn.ExecContext(context.Background(), text, a...)
+		}
+	}
+	script(`BEGIN IMMEDIATE`)
+	script(`CREATE TABLE IF NOT EXISTS meta (name TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID`)
+	script(text)
+	script(`INSERT INTO meta (name, value) VALUES ('schema', ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value`, strconv.Itoa(number))
+	script(`COMMIT`)
+	if err != nil {
+		_, rollbackErr := s.conn.ExecContext(context.Background(), `ROLLBACK`)
+		err = errors.Join(err, rollbackErr)
+	}
+	return err
+}

@@ -1,0 +1,163 @@
+// Package store keeps what offkey must not lose, in SQLite. It implements the
+// Store interfaces that the other packages declare for themselves, as
+// transitions: each is one transaction, with its audit entry and its lines of
+// the change log, and an acknowledged one has reached the disk.
+//
+// All writing is done by one goroutine, which commits what is waiting together
+// (writer.go). Reading never waits for it. sqlite.go and schema/ hold what is
+// SQLite's own; what the methods promise is written down as tests in storetest.
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"sync"
+	"time"
+)
+
+// What a transition or a reading can fail with, besides what its nouns say
+// (client.ErrNotFound and so on).
+var (
+	// ErrBusy is a transition that was given up, by its context, while others
+	// were before it. Nothing of it has happened.
+	ErrBusy = errors.New("store is busy")
+	// ErrClosed is asked of a DB after Close.
+	ErrClosed = errors.New("store is closed")
+	// ErrFull is a transition that found no room on the disk. Nothing of it
+	// has happened; once there is room, the next one succeeds.
+	ErrFull = errors.New("no room left on the disk of the data file")
+	// ErrInUse is a data file that another process has open.
+	ErrInUse = errors.New("data file is in use")
+	// ErrNewer is a data file of a later release.
+	ErrNewer = errors.New("data file is of a newer offkey")
+	// ErrChangesGone is a place in the change log that has been cleaned away:
+	// whoever stopped there loads everything anew.
+	ErrChangesGone = errors.New("changes since then are no longer kept")
+)
+
+// Options are how a DB is opened. DSN is needed.
+type Options struct {
+	// DSN is where the data lies: sqlite:///var/lib/offkey/offkey.db, or a path
+	// alone.
+	DSN string
+	// Now is the clock of audit entries and of transitions that set a time;
+	// nil is time.Now.
+	Now func() time.Time
+	// TokenLife is the longest that an access token lives; 0 is a day.
+	// Revocations that the store writes itself are kept that long.
+	TokenLife time.Duration
+	// KeepTraffic is how long Clean keeps traffic; 0 is 90 days.
+	KeepTraffic time.Duration
+	// Log takes what no caller can be told; nil drops it.
+	Log *slog.Logger
+}
+
+func (o Options) withDefaults() Options {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.TokenLife <= 0 {
+		o.TokenLife = 24 * time.Hour
+	}
+	if o.KeepTraffic <= 0 {
+		o.KeepTraffic = 90 * 24 * time.Hour
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return o
+}
+
+// DB is an open data file. Safe for concurrent use.
+type DB struct {
+	file    dataFile
+	options Options
+	lock    *os.File
+	pool    *pool
+	writer  *writer
+
+	closing sync.Once
+	closed  error
+}
+
+// Open opens the data file and brings its schema up to date, or makes a new
+// one. Its errors say what to do about them.
+func Open(ctx context.Context, o Options) (*DB, error) {
+	o = o.withDefaults()
+	file, err := parseDSN(o.DSN)
+	if err != nil {
+		return nil, err
+	}
+	db, err := open(ctx, file, o)
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", file.path, err)
+	}
+	return db, nil
+}
+
+func open(ctx context.Context, file dataFile, o Options) (*DB, error) {
+	if err := file.prepare(); err != nil {
+		return nil, err
+	}
+	lock, err := file.lock()
+	if err != nil {
+		return nil, err
+	}
+	db := &DB{file: file, options: o, lock: lock}
+	if db.pool, err = openPool(ctx, file); err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	if err := raiseSchema(db.pool.writing); err != nil {
+		return nil, errors.Join(file.explain(err), db.pool.close(), lock.Close())
+	}
+	db.writer = newWriter(db.pool.writing, file, o)
+	if err := db.writer.spent.load(db.pool.writing); err != nil {
+		return nil, errors.Join(file.explain(err), db.pool.close(), lock.Close())
+	}
+	go db.writer.work()
+	return db, nil
+}
+
+// Close finishes the transitions that are waiting, refuses new ones and closes
+// the file.
+func (db *DB) Close() error {
+	db.closing.Do(func() {
+		db.writer.stop()
+		db.closed = errors.Join(db.pool.close(), db.lock.Close())
+	})
+	return db.closed
+}
+
+// The kinds of a Change.
+const (
+	ChangeClient     = "client"
+	ChangeAPIKey     = "apikey"
+	ChangeRoute      = "route"
+	ChangeSetting    = "setting"
+	ChangeRevocation = "revocation" // its ID is "<kind>:<id>" of the revocation
+	ChangeSigningKey = "signing_key"
+)
+
+// Change says that something is no longer as it was, for whoever keeps a view
+// of it.
+type Change struct {
+	Seq  int64
+	Kind string
+	ID   string
+}
+
+// Subscribe has told called with the changes of every commit, in order, before
+// any caller of a transition in it gets its answer: a view that told keeps is
+// never older than an acknowledged write of this process. told runs on the
+// writer's goroutine. It may read from the DB; a transition in it would wait
+// for itself forever.
+func (db *DB) Subscribe(told func([]Change)) {
+	w := db.writer
+	w.subscribing.Lock()
+	defer w.subscribing.Unlock()
+	w.subscribers = append(slices.Clone(w.subscribers), told)
+}

@@ -1,0 +1,222 @@
+package storetest
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/offkey/offkey/internal/apikey"
+	"github.com/offkey/offkey/internal/audit"
+	"github.com/offkey/offkey/internal/client"
+	"github.com/offkey/offkey/internal/jose"
+	"github.com/offkey/offkey/internal/keyring"
+	"github.com/offkey/offkey/internal/policy"
+	"github.com/offkey/offkey/internal/token"
+)
+
+// transitions are all that take an audit event, on a store that has what they
+// need.
+func transitions(b *trial) map[string]func(context.Context, audit.Event) error {
+	b.haveAPIKeys("ak_1", "ak_2")
+	made := plainClient("cl_made")
+	made.Source, made.APIKeyID = client.SourceUpgrade, "ak_1"
+	b.haveClients(plainClient("cl_1"), plainClient("cl_2"), made)
+	b.ok(b.AddSigningKey(b.ctx(), keyring.Key{ID: "k1", Alg: jose.ES256, Sealed: []byte("x"), SignFrom: noon}, did("signing_key.created")))
+	route, err := policy.ParseRoute("GET /v1/orders")
+	b.ok(err)
+	b.ok(b.SetRoute(b.ctx(), route, did("route.set")))
+	other, err := policy.ParseRoute("/v1/others/**")
+	b.ok(err)
+
+	return map[string]func(context.Context, audit.Event) error{
+		"CreateClient": func(ctx context.Context, e audit.Event) error { return b.CreateClient(ctx, plainClient("cl_new"), e) },
+		"UpdateClient": func(ctx context.Context, e audit.Event) error {
+			_, err := b.UpdateClient(ctx, "cl_1", func(c *client.Client) error { c.Status = client.Disabled; return nil }, e)
+			return err
+		},
+		"DeleteClient": func(ctx context.Context, e audit.Event) error { return b.DeleteClient(ctx, "cl_2", e) },
+		"Revoke": func(ctx context.Context, e audit.Event) error {
+			return b.Revoke(ctx, token.Revocation{Kind: token.RevokeToken, ID: "jti", Expires: noon.Add(time.Hour)}, e)
+		},
+		"AddSigningKey": func(ctx context.Context, e audit.Event) error {
+			return b.AddSigningKey(ctx, keyring.Key{ID: "k2", Alg: jose.EdDSA, Sealed: []byte("x"), SignFrom: noon}, e)
+		},
+		"DropSigningKey": func(ctx context.Context, e audit.Event) error { return b.DropSigningKey(ctx, "k1", noon, e) },
+		"ImportAPIKeys": func(ctx context.Context, e audit.Event) error {
+			_, err := b.ImportAPIKeys(ctx, []*apikey.Key{plainAPIKey("ak_new"), plainAPIKey("ak_2")}, e)
+			return err
+		},
+		"LearnAPIKey": func(ctx context.Context, e audit.Event) error {
+			_, err := b.LearnAPIKey(ctx, plainAPIKey("ak_learnt"), e)
+			return err
+		},
+		"UpdateAPIKeys": func(ctx context.Context, e audit.Event) error {
+			_, err := b.UpdateAPIKeys(ctx, []string{"ak_1", "ak_2"}, func(k *apikey.Key) error { k.Stage = apikey.Retired; return nil }, e)
+			return err
+		},
+		"ContainAPIKey": func(ctx context.Context, e audit.Event) error {
+			_, err := b.ContainAPIKey(ctx, "ak_1", noon.Add(-time.Hour), e)
+			return err
+		},
+		"SealAPIKey": func(ctx context.Context, e audit.Event) error {
+			return b.SealAPIKey(ctx, "ak_1", "cl_1", "api", []byte("sealed"), e)
+		},
+		"RegisterUpgrade": func(ctx context.Context, e audit.Event) error {
+			return b.RegisterUpgrade(ctx, "ak_2", plainClient("cl_up"), true, func([]*client.Client, *apikey.Key) error { return nil }, e)
+		},
+		"SetRoute":    func(ctx context.Context, e audit.Event) error { return b.SetRoute(ctx, other, e) },
+		"DeleteRoute": func(ctx context.Context, e audit.Event) error { return b.DeleteRoute(ctx, "GET /v1/orders", e) },
+		"UpdateSettings": func(ctx context.Context, e audit.Event) error {
+			_, err := b.UpdateSettings(ctx, func(s *policy.Settings) error { s.Stage = apikey.Warn; return nil }, e)
+			return err
+		},
+	}
+}
+
+// everything is the state of the store that transitions change.
+func (b *trial) everything() any {
+	b.t.Helper()
+	clients, _, err := b.Clients(b.ctx(), client.Filter{})
+	b.ok(err)
+	keys, _, err := b.APIKeys(b.ctx(), apikey.Filter{})
+	b.ok(err)
+	signing, err := b.SigningKeys(b.ctx())
+	b.ok(err)
+	routes, err := b.Routes(b.ctx())
+	b.ok(err)
+	settings, err := b.Settings(b.ctx())
+	b.ok(err)
+	sealed, err := b.SealedAPIKeys(b.ctx())
+	b.ok(err)
+	return []any{shown(clients...), shownKeys(keys...), signing, routes, settings, sealed, b.revoked(), b.entries(), b.changes()}
+}
+
+func testTransitions(t *testing.T, open Open) {
+	names := []string{
+		"CreateClient", "UpdateClient", "DeleteClient", "Revoke", "AddSigningKey", "DropSigningKey", "ImportAPIKeys", "LearnAPIKey",
+		"UpdateAPIKeys", "ContainAPIKey", "SealAPIKey", "RegisterUpgrade", "SetRoute", "DeleteRoute", "UpdateSettings",
+	}
+	t.Run("each is one with its audit entry: when that cannot be written nothing has happened", func(t *testing.T) {
+		b := setUp(t, open)
+		calls := transitions(b)
+		if len(calls) != len(names) {
+			t.Fatalf("%d transitions, %d names", len(calls), len(names))
+		}
+		unwritable := did("x")
+		unwritable.Detail = func() {} // has no JSON
+		before := b.everything()
+		for _, name := range names {
+			if err := calls[name](b.ctx(), unwritable); err == nil {
+				t.Fatalf("%s: no error", name)
+			}
+			b.same("after "+name, b.everything(), before)
+		}
+	})
+	t.Run("each leaves one audit entry and tells what has changed", func(t *testing.T) {
+		b := setUp(t, open)
+		calls := transitions(b)
+		for _, name := range names {
+			entries, changes := len(b.entries()), len(b.changes())
+			b.ok(calls[name](b.ctx(), did("test."+name)))
+			now := b.entries()
+			if len(now) != entries+1 || now[entries].Action != "test."+name {
+				t.Fatalf("%s: %d audit entries more, the last of them %q", name, len(now)-entries, now[len(now)-1].Action)
+			}
+			if len(b.changes()) == changes {
+				t.Fatalf("%s: nothing in the change log", name)
+			}
+		}
+	})
+	t.Run("each is still there after the store was closed and opened", func(t *testing.T) {
+		b := setUp(t, open)
+		calls := transitions(b)
+		for _, name := range names {
+			b.ok(calls[name](b.ctx(), did(name)))
+		}
+		before := b.everything()
+		b.reopen()
+		b.same("reopened", b.everything(), before)
+	})
+	t.Run("each that comes with its context ended does nothing", func(t *testing.T) {
+		b := setUp(t, open)
+		calls := transitions(b)
+		before := b.everything()
+		ended, cancel := context.WithCancel(b.ctx())
+		cancel()
+		for _, name := range names {
+			b.is(calls[name](ended, did(name)), context.Canceled)
+		}
+		b.same("afterwards", b.everything(), before)
+	})
+	t.Run("an error of the caller's function comes back as it is and changes nothing", func(t *testing.T) {
+		b := setUp(t, open)
+		transitions(b)
+		before := b.everything()
+		mine := errors.New("mine")
+		_, err := b.UpdateClient(b.ctx(), "cl_1", func(c *client.Client) error { c.Name = "x"; return mine }, did("x"))
+		b.is(err, mine)
+		_, err = b.UpdateAPIKeys(b.ctx(), []string{"ak_1", "ak_2"}, func(k *apikey.Key) error {
+			k.Label = "x"
+			if k.ID == "ak_2" {
+				return mine
+			}
+			return nil
+		}, did("x"))
+		b.is(err, mine)
+		_, err = b.UpdateSettings(b.ctx(), func(s *policy.Settings) error { s.Stage = apikey.Retired; return mine }, did("x"))
+		b.is(err, mine)
+		b.is(b.RegisterUpgrade(b.ctx(), "ak_1", plainClient("cl_up"), true, func([]*client.Client, *apikey.Key) error { return mine }, did("x")), mine)
+		b.same("afterwards", b.everything(), before)
+	})
+	t.Run("changes that arrive together are each made on the result of the one before", func(t *testing.T) {
+		b := setUp(t, open)
+		transitions(b)
+		together(20, func(int) {
+			if _, err := b.UpdateClient(b.ctx(), "cl_1", func(c *client.Client) error { c.Name += "x"; return nil }, did("x")); err != nil {
+				t.Error(err)
+			}
+			if _, err := b.UpdateAPIKeys(b.ctx(), []string{"ak_1"}, func(k *apikey.Key) error { k.Label += "x"; return nil }, did("x")); err != nil {
+				t.Error(err)
+			}
+			if _, err := b.UpdateSettings(b.ctx(), func(s *policy.Settings) error { s.StageSince = s.StageSince.Add(time.Second); return nil }, did("x")); err != nil {
+				t.Error(err)
+			}
+		})
+		c, err := b.Client(b.ctx(), "cl_1")
+		b.ok(err)
+		k, err := b.APIKey(b.ctx(), "ak_1")
+		b.ok(err)
+		s, err := b.Settings(b.ctx())
+		b.ok(err)
+		if len(c.Name) != 20 || len(k.Label) != 20 || s.StageSince.Sub(time.Time{}) != 20*time.Second {
+			t.Errorf("of 20 changes %d, %d and %v are there", len(c.Name), len(k.Label), s.StageSince.Sub(time.Time{}))
+		}
+	})
+	t.Run("a detail that the caller's function fills in is written as filled", func(t *testing.T) {
+		b := setUp(t, open)
+		transitions(b)
+		var touched []string
+		e := did("x")
+		e.Detail = &touched
+		_, err := b.UpdateAPIKeys(b.ctx(), []string{"ak_1", "ak_2"}, func(k *apikey.Key) error { touched = append(touched, k.ID); return nil }, e)
+		b.ok(err)
+		if last := b.entries(); string(last[len(last)-1].Detail) != `["ak_1","ak_2"]` {
+			t.Errorf("detail is %s", last[len(last)-1].Detail)
+		}
+	})
+	t.Run("a closed store answers with an error", func(t *testing.T) {
+		b := setUp(t, open)
+		calls := transitions(b)
+		b.ok(b.Close())
+		for _, name := range names {
+			if err := calls[name](b.ctx(), did(name)); err == nil {
+				t.Errorf("%s: no error", name)
+			}
+		}
+		if _, err := b.Client(b.ctx(), "cl_1"); err == nil || errors.Is(err, client.ErrNotFound) {
+			t.Errorf("Client: %v", err)
+		}
+		b.Store = b.open(t, b.place, b.clock.now)
+	})
+}

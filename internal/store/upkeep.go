@@ -1,0 +1,116 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/offkey/offkey/internal/audit"
+)
+
+// Clean forgets up to limit things that have had their time at now: spent jti,
+// revocations, lines of the change log, traffic. It returns how many it has
+// deleted; fewer than limit means that it is done. Small limits, called often,
+// keep writers from waiting.
+func (db *DB) Clean(ctx context.Context, now time.Time, limit int) (deleted int, err error) {
+	limit = orDefault(limit)
+	err = db.change(ctx, func(x *tx) error {
+		deleted = 0
+		for _, clean := range []func(limit int) (int64, error){
+			func(limit int) (int64, error) {
+				n, err := x.cleanSpent(now, limit)
+				return int64(n), err
+			},
+			func(limit int) (int64, error) {
+				return x.exec(`DELETE FROM revocation WHERE (kind, id) IN (SELECT kind, id FROM revocation WHERE expires < ? ORDER BY expires LIMIT ?)`, micros(now), limit)
+			},
+			func(limit int) (int64, error) { // the newest line stays: it says where the numbers are
+				return x.exec(`DELETE FROM change_log WHERE seq IN (SELECT seq FROM change_log
+					WHERE at < ? AND seq < (SELECT max(seq) FROM change_log) ORDER BY seq LIMIT ?)`, micros(now.Add(-keepChanges)), limit)
+			},
+			func(limit int) (int64, error) {
+				n, err := x.pruneTraffic(now.Add(-db.options.KeepTraffic), limit)
+				return int64(n), err
+			},
+		} {
+			n, err := clean(limit - deleted)
+			if err != nil {
+				return fmt.Errorf("clean: %w", err)
+			}
+			if deleted += int(n); deleted >= limit {
+				break
+			}
+		}
+		return nil
+	})
+	return deleted, err
+}
+
+// Check reads the whole file and reports the first thing that is wrong with it:
+// the engine's own structures, references between rows, the schema's version,
+// the end of the audit log. It takes as long as reading the file; others go on.
+func (db *DB) Check(ctx context.Context) error {
+	conn, err := db.pool.readers.Conn(ctx)
+	if err != nil {
+		return db.file.explain(err)
+	}
+	defer conn.Close()
+	var verdict string
+	if err := conn.QueryRowContext(ctx, `PRAGMA integrity_check(1)`).Scan(&verdict); err != nil {
+		return db.file.explain(err)
+	}
+	if verdict != "ok" {
+		return fmt.Errorf("%s is damaged: restore a backup: %s", db.file.path, verdict)
+	}
+	var table, parent sql.NullString
+	var row, rule sql.NullInt64
+	err = conn.QueryRowContext(ctx, `PRAGMA foreign_key_check`).Scan(&table, &row, &parent, &rule)
+	if !errors.Is(err, sql.ErrNoRows) {
+		return errors.Join(err, fmt.Errorf("%s is damaged: restore a backup: a row of %s refers to a row of %s that is not there", db.file.path, table.String, parent.String))
+	}
+	return errors.Join(db.checkSchema(ctx), db.checkAuditEnd(ctx))
+}
+
+func (db *DB) checkSchema(ctx context.Context) error {
+	texts, err := schemaSteps()
+	if err != nil {
+		return err
+	}
+	return db.view(ctx, func(s *session) error {
+		version, err := schemaVersion(s)
+		if err == nil && version != len(texts) {
+			err = fmt.Errorf("schema is version %d, this offkey works with %d", version, len(texts))
+		}
+		return err
+	})
+}
+
+// checkAuditEnd checks the last entry against the noted head. VerifyAudit
+// checks them all.
+func (db *DB) checkAuditEnd(ctx context.Context) error {
+	return db.snapshot(ctx, func(s *session) error {
+		head, err := readHead(s)
+		if err != nil {
+			return err
+		}
+		last, err := s.auditEntries(max(head.Seq-2, 0), 3) // one more than there can be
+		if err != nil {
+			return err
+		}
+		var v audit.Verifier
+		if len(last) > 1 && head.Seq > 2 {
+			v.Start, last = last[0].Head(), last[1:]
+		}
+		for _, e := range last {
+			if err := v.Add(e); err != nil {
+				return err
+			}
+		}
+		if v.Head() != head {
+			return fmt.Errorf("the audit log ends with entry %d, entry %d was noted as its end", v.Head().Seq, head.Seq)
+		}
+		return nil
+	})
+}

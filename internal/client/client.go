@@ -75,9 +75,6 @@ type Client struct {
 	Created         time.Time    `json:"created"`
 	LastUsed        time.Time    `json:"last_used,omitzero"`
 	Credentials     []Credential `json:"credentials"`
-	// NewSecret is set on a client that was just made with a generated secret,
-	// to be told once. It is stored nowhere.
-	NewSecret secret.Text `json:"-"`
 }
 
 // The kinds of a Credential.

@@ -1,0 +1,322 @@
+package migration
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/offkey/offkey/internal/apikey"
+	"github.com/offkey/offkey/internal/audit"
+	"github.com/offkey/offkey/internal/client"
+	"github.com/offkey/offkey/internal/oauth"
+	"github.com/offkey/offkey/internal/traffic"
+)
+
+// Notifier tells the owner of an apikey what was made with it.
+type Notifier interface {
+	// UpgradeRegistered is called for every registration, also of clients that
+	// wait for approval. It must not block for long.
+	UpgradeRegistered(ctx context.Context, k *apikey.Key, c *client.Client)
+}
+
+// Register makes the client that replaces an apikey, with the apikey as the
+// initial access token (RFC 7591 §3). The client has the apikey's owner and the
+// scopes that its calls used; what could let a thief in waits for approval.
+// Source is where the request came from. Errors are *oauth.Error for the caller.
+//
+// Sending the same public keys again, as after an answer that was lost, returns
+// the client that they have made.
+func (r *Road) Register(ctx context.Context, value string, md oauth.ClientMetadata, source netip.Addr) (*client.Client, error) {
+	k, err := r.upgradable(ctx, value)
+	if err != nil {
+		return nil, err
+	}
+	c, err := clientFrom(md, k, r.Now())
+	if err != nil {
+		return nil, err
+	}
+	seen, err := r.evidenceOf(ctx, k)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkRecentSuccess(k, seen, r.Now()); err != nil {
+		return nil, err
+	}
+	detail := &registration{APIKeyID: k.ID, Network: traffic.SourceOf(source).String()}
+	decide := func(existing []*client.Client, k *apikey.Key) error {
+		return r.decideRegistration(c, md.Scope, existing, k, seen, detail)
+	}
+	err = r.Store.RegisterUpgrade(ctx, k.ID, c, true, decide, audit.Event{
+		Actor: "apikey:" + k.ID, Action: "client.registered_by_apikey", Object: c.ID, Detail: detail,
+	})
+	var again *registeredBefore
+	switch {
+	case errors.As(err, &again):
+		return again.client, nil
+	case err != nil:
+		return nil, asOAuth(err)
+	}
+	if r.Notifier != nil {
+		r.Notifier.UpgradeRegistered(ctx, k, c)
+	}
+	return c, nil
+}
+
+// registration is what the audit says about one.
+type registration struct {
+	APIKeyID string        `json:"apikey_id"`
+	Network  string        `json:"network"`
+	Status   client.Status `json:"status"`
+	Scopes   []string      `json:"scopes"`
+	Pending  []string      `json:"pending_scopes,omitempty"`
+	Reason   string        `json:"reason,omitempty"`
+}
+
+// decideRegistration applies the rules to the apikey and the clients as they are
+// in the transaction, and completes c.
+func (r *Road) decideRegistration(c *client.Client, scope string, existing []*client.Client, k *apikey.Key, seen evidence, detail *registration) error {
+	if err := cmp.Or(r.checkStage(k), checkNotSuspended(k)); err != nil {
+		return err
+	}
+	if before := sameKeys(existing, c); before != nil {
+		return &registeredBefore{before}
+	}
+	if err := checkRoomForClients(existing); err != nil {
+		return err
+	}
+	asked, err := askedScope(scope, seen.scopes)
+	if err != nil {
+		return err
+	}
+	c.Owner = k.Owner
+	c.Scopes, c.PendingScopes, c.PendingReason = splitFresh(asked, seen.scopes, r.Now())
+	if reason := waitReason(existing, seen); reason != "" {
+		c.Status, c.PendingReason = client.Pending, reason
+	}
+	detail.Status, detail.Scopes, detail.Pending, detail.Reason = c.Status, c.Scopes, c.PendingScopes, c.PendingReason
+	return nil
+}
+
+// registeredBefore carries the client that a repeated registration has made.
+type registeredBefore struct{ client *client.Client }
+
+func (e *registeredBefore) Error() string { return "registered before as " + e.client.ID }
+
+// evidence is what traffic says about an apikey.
+type evidence struct {
+	risks    []string // that make it doubtful whose hands it is in
+	programs int
+	scopes   []ScopeUse
+	lastOK   time.Time // last success that the apikey itself was the reason of
+}
+
+// evidenceOf reads the traffic of an apikey.
+func (r *Road) evidenceOf(ctx context.Context, k *apikey.Key) (evidence, error) {
+	u, scopes := newUsage(), newScopeFold(r.Rules())
+	var lastOK time.Time
+	open, err := r.openOperations(ctx)
+	if err != nil {
+		return evidence{}, oauth.ServerError(fmt.Errorf("read the traffic of strangers: %w", err))
+	}
+	err = r.Store.Traffic(ctx, traffic.Filter{Credential: &traffic.Credential{Kind: traffic.KindAPIKey, ID: k.ID}}, func(row traffic.Row) error {
+		u.add(row)
+		scopes.add(row)
+		if row.OK() && !open[operation{row.Method, row.Template}] {
+			lastOK = latest(lastOK, row.Last)
+		}
+		return nil
+	})
+	if err != nil {
+		return evidence{}, oauth.ServerError(fmt.Errorf("read the traffic of %s: %w", k.ID, err))
+	}
+	return evidence{doubtful(risksOf(k, u, u.last, r.Now())), len(u.programs), scopes.list(), lastOK}, nil
+}
+
+// openWindow is how far back a success of a stranger opens an operation.
+const openWindow = 7 * 24 * time.Hour
+
+// openOperations are those that the API answers to callers without a good
+// apikey: a success there says nothing about an apikey.
+func (r *Road) openOperations(ctx context.Context) (map[operation]bool, error) {
+	open := map[operation]bool{}
+	for _, kind := range []string{traffic.KindNone, traffic.KindUnknown} {
+		err := r.Store.Traffic(ctx, traffic.Filter{From: r.Now().Add(-openWindow), Credential: &traffic.Credential{Kind: kind}}, func(row traffic.Row) error {
+			if row.OK() && len(open) < maxPlanCandidates {
+				open[operation{row.Method, row.Template}] = true
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return open, nil
+}
+
+// upgradable finds the apikey that was presented and checks that it may be
+// traded for something that outlives a call.
+func (r *Road) upgradable(ctx context.Context, value string) (*apikey.Key, error) {
+	if value == "" || len(value) > apikey.MaxLength {
+		return nil, errNotAccepted()
+	}
+	k, err := r.Store.APIKeyByFingerprint(ctx, r.Pepper.Fingerprint(value))
+	if errors.Is(err, apikey.ErrNotFound) {
+		return nil, errNotAccepted()
+	}
+	if err != nil {
+		return nil, oauth.ServerError(err)
+	}
+	return k, cmp.Or(r.checkStage(k), checkNotSuspended(k))
+}
+
+// errNotAccepted is the one answer to an apikey that nobody knows and to one
+// that is blocked: whoever holds a stolen one does not learn which it is.
+func errNotAccepted() *oauth.Error {
+	return oauth.InvalidToken("this apikey is not known here, or no longer accepted")
+}
+
+// checkStage refuses apikeys whose stage no longer opens the upgrade, so that a
+// stolen one does not outlive its end.
+func (r *Road) checkStage(k *apikey.Key) error {
+	switch stage := r.Rules().StageOf(k.Stage); {
+	case stage.OpensUpgrade():
+		return nil
+	case stage == apikey.Retired:
+		return oauth.InvalidToken("this apikey is retired: ask the operator of the API for a client")
+	}
+	return errNotAccepted()
+}
+
+// checkNotSuspended refuses an apikey that the API itself has refused.
+func checkNotSuspended(k *apikey.Key) error {
+	if k.Suspended {
+		return oauth.InvalidToken("the API refused this apikey when it was last used: it opens nothing here either")
+	}
+	return nil
+}
+
+// recentEnough is how long ago a learnt apikey may have succeeded.
+const recentEnough = 10 * time.Minute
+
+// checkRecentSuccess wants the API's own word that a learnt apikey still holds:
+// nobody told us to trust it, and the API may have revoked it since.
+func checkRecentSuccess(k *apikey.Key, seen evidence, now time.Time) error {
+	if k.KnownBy == apikey.KnownByImport || now.Sub(seen.lastOK) <= recentEnough {
+		return nil
+	}
+	return oauth.InvalidToken("call the API with this apikey first, then register within 10 minutes: no success was seen lately")
+}
+
+// maxClientsPerAPIKey bounds what one apikey can fill the store with.
+const maxClientsPerAPIKey = 20
+
+// checkRoomForClients refuses an apikey that has made too many clients.
+func checkRoomForClients(existing []*client.Client) error {
+	if len(existing) < maxClientsPerAPIKey {
+		return nil
+	}
+	e := oauth.AccessDenied(fmt.Sprintf("%d clients were registered with this apikey: ask the operator of the API to delete some", len(existing)))
+	e.Status = http.StatusForbidden
+	return e
+}
+
+// sameKeys finds the client that was registered with exactly these public keys.
+func sameKeys(existing []*client.Client, c *client.Client) *client.Client {
+	thumbprints := func(c *client.Client) (out []string) {
+		for _, cr := range c.Credentials {
+			if cr.Kind == client.KindJWK && cr.Key != nil {
+				out = append(out, cr.Key.Thumbprint())
+			}
+		}
+		slices.Sort(out)
+		return out
+	}
+	wanted := thumbprints(c)
+	if len(wanted) == 0 {
+		return nil
+	}
+	for _, e := range existing {
+		if e.Status != client.Disabled && slices.Equal(thumbprints(e), wanted) {
+			return e
+		}
+	}
+	return nil
+}
+
+// askedScope is what is asked for: all that was used, unless scope says less or
+// more.
+func askedScope(scope string, used []ScopeUse) (oauth.Scope, error) {
+	if scope == "" {
+		return namesOf(used), nil
+	}
+	asked, err := oauth.ParseScope(scope)
+	if err != nil {
+		return nil, oauth.InvalidClientMetadata("scope is not a list of scope names").WithCause(err)
+	}
+	return asked, nil
+}
+
+// freshness is how long an apikey must have used a scope that writes before it
+// is granted without asking.
+const freshness = 7 * 24 * time.Hour
+
+// splitFresh grants the scopes that the apikey has used. Those that write or
+// administer and are new to it, and those that it never used, wait: a thief
+// could else make the use himself.
+func splitFresh(asked oauth.Scope, used []ScopeUse, now time.Time) (granted, pending oauth.Scope, reason string) {
+	known := make(map[string]ScopeUse, len(used))
+	for _, use := range used {
+		known[use.Name] = use
+	}
+	var fresh, unused oauth.Scope
+	for _, name := range asked {
+		use, ok := known[name]
+		switch {
+		case !ok:
+			unused = append(unused, name)
+		case use.Class != ClassRead && now.Sub(use.FirstSeen) < freshness:
+			fresh = append(fresh, name)
+		default:
+			granted = append(granted, name)
+		}
+	}
+	if len(fresh) > 0 {
+		reason = fmt.Sprintf("used for less than 7 days and waiting for approval: %s", fresh)
+	}
+	if len(unused) > 0 {
+		if reason != "" {
+			reason += "; "
+		}
+		reason += fmt.Sprintf("never used by this apikey and waiting for approval: %s", unused)
+	}
+	return granted, fresh.Union(unused), reason
+}
+
+// waitReason is why the whole client waits for approval, or "".
+func waitReason(existing []*client.Client, seen evidence) string {
+	if len(seen.risks) > 0 {
+		return fmt.Sprintf("the apikey may be in several hands (%s), so an operator approves its clients", strings.Join(seen.risks, ", "))
+	}
+	if n := len(existing); n >= max(seen.programs, 1) {
+		return fmt.Sprintf("a client for each program seen with this apikey is registered already (%d), so an operator approves more", n)
+	}
+	return ""
+}
+
+// asOAuth makes an *oauth.Error of what storage has failed with.
+func asOAuth(err error) error {
+	var known *oauth.Error
+	switch {
+	case errors.As(err, &known):
+		return known
+	case errors.Is(err, apikey.ErrNotFound): // deleted meanwhile
+		return errNotAccepted()
+	}
+	return oauth.ServerError(err)
+}

@@ -29,7 +29,7 @@ func (c *assertionCmd) Run(ctx context.Context, t *terminal) error {
 	if c.Life < time.Second {
 		return wrongUsage("--life is too short to be used", "give it a minute: --life 60s")
 	}
-	config, _, err := c.config()
+	config, _, err := c.config(t)
 	if err != nil {
 		return err
 	}

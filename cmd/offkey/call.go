@@ -36,7 +36,7 @@ const jsonBodyLimit = 64 << 20
 
 // Run makes the call. A token that the API refuses as invalid is renewed once.
 func (c *callCmd) Run(ctx context.Context, t *terminal) error {
-	config, dir, err := c.config()
+	config, dir, err := c.config(t)
 	if err != nil {
 		return err
 	}

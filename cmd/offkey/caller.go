@@ -36,7 +36,7 @@ type identityFlags struct {
 
 // config is the client that the flags name, with all its scopes, and the folder
 // in which its tokens may be kept.
-func (f identityFlags) config() (config *oauthclient.Config, dir string, err error) {
+func (f identityFlags) config(t *terminal) (config *oauthclient.Config, dir string, err error) {
 	if dir, err = f.folder(); err != nil {
 		return nil, "", err
 	}
@@ -61,7 +61,7 @@ func (f identityFlags) config() (config *oauthclient.Config, dir string, err err
 		Algorithm: f.Alg, AuthMethod: oauthclient.AuthMethod(f.Auth), Audience: f.Audience,
 	}
 	if f.SecretFile != "" {
-		secret, err := readSecretFile(f.SecretFile)
+		secret, err := t.readSecretFile(f.SecretFile)
 		if err != nil {
 			return nil, "", err
 		}
@@ -104,8 +104,9 @@ func (f identityFlags) arguments() string {
 // secretLimit bounds what is read of a secret or an apikey.
 const secretLimit = 8 << 10
 
-// readSecretFile reads a file that holds a secret and nothing else.
-func readSecretFile(path string) (string, error) {
+// readSecretFile reads a file that holds a secret and nothing else. One that
+// others can read has been so before: it is said, not refused.
+func (t *terminal) readSecretFile(path string) (string, error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return "", wrongUsage("the file "+path+" cannot be read: "+fileCause(err), "check the path and its permissions")
@@ -116,7 +117,7 @@ func readSecretFile(path string) (string, error) {
 		return "", wrongUsage(path+" is not a file", "give a file that holds the secret alone")
 	}
 	if mode := info.Mode(); runtime.GOOS != "windows" && mode.IsRegular() && mode.Perm()&0o007 != 0 {
-		return "", failed("bad_secret_file", fmt.Sprintf("other users of this machine can read %s (mode %04o)", path, mode.Perm()), "chmod 600 "+shellQuote(path), nil)
+		t.warn("other users of this machine can read %s (mode %04o): chmod 600 %s", path, mode.Perm(), shellQuote(path))
 	}
 	return readSecret(file, path)
 }

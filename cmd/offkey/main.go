@@ -22,11 +22,36 @@ import (
 type cli struct {
 	JSON bool `help:"Print one JSON document; an error is one JSON object on stderr."`
 
+	Up    upCmd    `cmd:"" group:"run" help:"Stand in front of an API, everything in one process."`
+	Serve serveCmd `cmd:"" group:"run" help:"Run from a configuration file."`
+
+	Init    initCmd    `cmd:"" group:"run" help:"Write a configuration to begin with."`
+	Config  configCmd  `cmd:"" group:"run" help:"The configuration file: validate, show, diff, schema, reload."`
+	Doctor  doctorCmd  `cmd:"" group:"run" help:"Look for what is wrong."`
+	Version versionCmd `cmd:"" group:"run" help:"Print the version."`
+
+	APIKeys apikeysCmd `cmd:"" name:"apikeys" group:"apikeys" help:"The apikeys in use: list, show, import, map, extend, revoke, block."`
+
+	Status statusCmd `cmd:"" group:"road" help:"How far the road has been walked."`
+	Routes routesCmd `cmd:"" group:"road" help:"Which scopes a call needs: list, set, unset, enforce, test."`
+	Plan   planCmd   `cmd:"" group:"road" help:"Whose calls would fail if: recorded traffic under other rules."`
+	Stage  stageCmd  `cmd:"" group:"road" help:"Move apikeys along the road, or back."`
+
+	Clients clientsCmd `cmd:"" group:"identities" help:"Clients: list, show, create, update, rotate, approve, disable, enable, delete."`
+	Signing signingCmd `cmd:"" group:"identities" help:"Keys that tokens are signed with: list, rotate, drop."`
+	Audit   auditCmd   `cmd:"" group:"identities" help:"Who changed what, and whether the log is whole."`
+
 	Upgrade   upgradeCmd   `cmd:"" group:"callers" help:"Trade an apikey for a client of your own."`
 	Token     tokenCmd     `cmd:"" group:"callers" help:"Print an access token."`
 	Call      callCmd      `cmd:"" group:"callers" help:"Call an API with an access token."`
 	Keygen    keygenCmd    `cmd:"" group:"callers" help:"Make a key pair."`
 	Assertion assertionCmd `cmd:"" group:"callers" help:"Print a client assertion, to follow each step by hand."`
+}
+
+// groups are the headings under which --help lists the commands.
+var groups = []kong.Group{
+	{Key: "run", Title: "Run"}, {Key: "apikeys", Title: "Apikeys"}, {Key: "road", Title: "Road"},
+	{Key: "identities", Title: "Identities"}, {Key: "callers", Title: "Callers (no rights needed)"},
 }
 
 func main() {
@@ -40,14 +65,18 @@ func main() {
 func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer, env func(string) string) (code int) {
 	t := &terminal{In: in, Out: out, Err: errOut, Env: env, Now: time.Now, Colour: wantsColour(errOut, env)}
 	defer func() {
-		if left, ok := recover().(exit); ok {
+		switch left := recover().(type) {
+		case nil:
+		case exit:
 			code = int(left)
+		default:
+			panic(left)
 		}
 	}()
 	var c cli
 	parser, err := kong.New(&c, kong.Name("offkey"), kong.Description("Take an HTTP API off API keys."),
 		kong.Writers(out, errOut), kong.Exit(func(code int) { panic(exit(code)) }),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true}), kong.Bind(t), kong.BindTo(ctx, (*context.Context)(nil)))
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}), kong.ExplicitGroups(groups), kong.Bind(t), kong.BindTo(ctx, (*context.Context)(nil)))
 	if err != nil {
 		return t.fail(fmt.Errorf("build the command line: %w", err))
 	}

@@ -166,7 +166,11 @@ func isTerminal(stream any) bool {
 		return false
 	}
 	info, err := file.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
+	if err != nil || info.Mode()&os.ModeCharDevice == 0 {
+		return false
+	}
+	null, err := os.Stat(os.DevNull) // a device, and nobody at it
+	return err != nil || !os.SameFile(info, null)
 }
 
 // shellQuote writes s as one word of a POSIX shell.

@@ -58,7 +58,7 @@ func parseScopes(s string) ([]string, error) {
 
 // Run gets the token, from the cache if it can, and prints it.
 func (c *tokenCmd) Run(ctx context.Context, t *terminal) error {
-	config, dir, err := c.config()
+	config, dir, err := c.config(t)
 	if err != nil {
 		return err
 	}

@@ -155,7 +155,7 @@ func (c *upgradeCmd) apikey(t *terminal) (oauthclient.Secret, error) {
 	case c.APIKeyStdin:
 		value, err = readSecret(t.In, "standard input")
 	case c.APIKeyFile != "":
-		value, err = readSecretFile(c.APIKeyFile)
+		value, err = t.readSecretFile(c.APIKeyFile)
 	default:
 		if value = t.Env("OFFKEY_APIKEY"); value == "" {
 			return "", wrongUsage("no apikey is given", "add --apikey-stdin or --apikey-file FILE, or set OFFKEY_APIKEY")

@@ -96,7 +96,7 @@ type Outbound struct {
 
 // Gateway is what stands in front of the API.
 type Gateway struct {
-	Resource  string              `yaml:"resource" doc:"Identifier of the API: audience of access tokens. Default: https:// and the first host of the first upstream."`
+	Resource  string              `yaml:"resource" doc:"Identifier of the API: audience of access tokens. Default: https:// and the first host of the first upstream." boot:"true"`
 	Upstreams map[string]Upstream `yaml:"upstreams"`
 	Routes    []Route             `yaml:"routes" doc:"First match wins. Declared here they are read-only elsewhere."`
 	Enforce   policy.Enforce      `yaml:"enforce" enum:"off,shadow,on" doc:"Whether routes and scopes are enforced. Set here it is read-only elsewhere."`

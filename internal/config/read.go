@@ -417,3 +417,17 @@ func containsString(list []string, s string) bool {
 	}
 	return false
 }
+
+// New checks a configuration that was made without a file.
+func New(c Config, environ []string) (*Loaded, error) {
+	l := &Loaded{Config: c, Origins: map[string]string{}, lines: map[string]int{}}
+	r := &reader{env: envMap(environ), loaded: l}
+	r.applyEnv(reflect.ValueOf(&l.Config).Elem(), "")
+	if len(r.problems) == 0 {
+		r.problems = append(r.problems, l.check()...)
+	}
+	if len(r.problems) > 0 {
+		return nil, r.problems
+	}
+	return l, nil
+}

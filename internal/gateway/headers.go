@@ -195,3 +195,9 @@ func isH2C(upgrade string) bool {
 	}
 	return false
 }
+
+// Source is the address that a request comes from, as the gateway judges it.
+func (g *Gateway) Source(r *http.Request) netip.Addr {
+	source, _ := g.sourceOf(r)
+	return source
+}

@@ -1,0 +1,88 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/offkey/offkey/internal/app"
+	"github.com/offkey/offkey/internal/config"
+)
+
+type serveCmd struct {
+	Config string `default:"offkey.yaml" env:"OFFKEY_CONFIG" type:"path" placeholder:"FILE" help:"The configuration file."`
+}
+
+func (serveCmd) Help() string {
+	return `Examples:
+  offkey serve --config /etc/offkey/offkey.yaml
+  kill -HUP PID          reads the file again; a bad file is refused and the old one stays
+
+SIGTERM lets calls under way finish, then ends with exit code 0.`
+}
+
+// Run keeps the process until it is told to stop.
+func (c serveCmd) Run(ctx context.Context, t *terminal) error {
+	read := func() (*config.Loaded, error) { return config.Load(c.Config, os.Environ()) }
+	cfg, err := read()
+	if err != nil {
+		return badConfig(err)
+	}
+	listeners, err := app.Bind(cfg.Listen)
+	if err != nil {
+		return failed("cannot_listen", err.Error(), "", err)
+	}
+	return t.serve(ctx, cfg, listeners, read, func(a app.Addresses) {
+		if t.JSON {
+			_ = json.NewEncoder(t.Out).Encode(a)
+			return
+		}
+		t.say("offkey %s serves %s, issuer %s", version, a.Gateway, a.Issuer)
+	})
+}
+
+// badConfig shows every problem of a file, a line each.
+func badConfig(err error) error {
+	return &failure{exit: exitFailed, code: "bad_config", message: err.Error(), fix: "`offkey config validate` checks a file without starting", err: err}
+}
+
+// drainTime bounds how long calls under way may take once the process is told
+// to stop.
+const drainTime = 25 * time.Second
+
+// serve runs an offkey until ctx ends or a listener fails. read, where there is
+// one, gives the configuration anew on SIGHUP.
+func (t *terminal) serve(ctx context.Context, cfg *config.Loaded, l *app.Listeners, read func() (*config.Loaded, error), ready func(app.Addresses)) error {
+	log := t.logger(cfg)
+	running, err := app.Start(ctx, cfg, l, app.Options{Log: log, Version: version, Read: read})
+	if err != nil {
+		return failed("cannot_start", err.Error(), "", errors.Join(err, l.Close()))
+	}
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+	ready(running.Addresses())
+	for {
+		select {
+		case <-hangup:
+			if err := running.Reload(ctx); err != nil {
+				log.Error("the configuration was not reloaded, the old one stays", "error", err)
+			}
+		case err := <-running.Failed():
+			return errors.Join(err, stop(running))
+		case <-ctx.Done():
+			return stop(running)
+		}
+	}
+}
+
+// stop drains, whatever became of the context that asked for it.
+func stop(running *app.App) error {
+	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
+	defer cancel()
+	return running.Stop(ctx)
+}

@@ -1,0 +1,250 @@
+package api
+
+import (
+	"encoding/json"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/offkey/offkey/internal/client"
+	"github.com/offkey/offkey/internal/jose"
+	"github.com/offkey/offkey/internal/oauth"
+	"github.com/offkey/offkey/internal/secret"
+)
+
+// clientProposal is a client as an operator asks for it.
+type clientProposal struct {
+	ID            string                `json:"client_id"` // left out: one is made
+	Name          string                `json:"name"`
+	Owner         string                `json:"owner"`
+	Auth          string                `json:"auth"`
+	SigningAlg    jose.Algorithm        `json:"signing_alg"`
+	Audience      client.AudiencePolicy `json:"audience"`
+	JWKS          json.RawMessage       `json:"jwks"`
+	JWKSURI       string                `json:"jwks_uri"`
+	Grants        []string              `json:"grants"`
+	Scopes        oauth.Scope           `json:"scopes"`
+	DefaultScopes oauth.Scope           `json:"default_scopes"`
+	Resources     []string              `json:"resources"`
+}
+
+// clientMethods are the ways in which a client can prove itself here.
+var clientMethods = []string{oauth.AuthPrivateKeyJWT, oauth.AuthClientSecretBasic, oauth.AuthClientSecretPost}
+
+// client makes the client, with a new secret where its method is one.
+func (p clientProposal) client(now time.Time) (clientAnswer, error) {
+	c := &client.Client{
+		ID: p.ID, Name: p.Name, Owner: p.Owner, Status: client.Active, AuthMethod: p.Auth, SigningAlg: p.SigningAlg,
+		Audience: p.Audience, JWKSURI: p.JWKSURI, Grants: p.Grants, Scopes: p.Scopes, DefaultScopes: p.DefaultScopes,
+		Resources: p.Resources, Source: client.SourceAPI, Created: now,
+	}
+	if c.ID == "" {
+		c.ID = client.NewID()
+	}
+	if c.Audience == "" {
+		c.Audience = client.Strict
+	}
+	if len(c.Grants) == 0 {
+		c.Grants = []string{oauth.GrantClientCredentials}
+	}
+	made := clientAnswer{Client: c}
+	if err := p.credential(&made, now); err != nil {
+		return clientAnswer{}, err
+	}
+	return made, checkClient(c)
+}
+
+// credential gives the client what its method needs, and nothing else.
+func (p clientProposal) credential(made *clientAnswer, now time.Time) error {
+	keys, uri := len(p.JWKS) > 0, p.JWKSURI != ""
+	switch {
+	case p.Auth == "":
+		return badRequest("it is "+strings.Join(clientMethods, ", "), "auth is missing")
+	case !slices.Contains(clientMethods, p.Auth):
+		return badRequest("it is "+strings.Join(clientMethods, ", "), "auth is %q, which this release does not have", p.Auth)
+	case p.Auth != oauth.AuthPrivateKeyJWT && (keys || uri):
+		return badRequest("leave them out, or use auth private_key_jwt", "a client with auth %s has no public keys", p.Auth)
+	case p.Auth != oauth.AuthPrivateKeyJWT:
+		value := secret.Generate(secret.KindClientSecret)
+		made.Credentials, made.Secret = []client.Credential{newSecret(value, now)}, value.Reveal()
+		return nil
+	case keys == uri:
+		return badRequest("give one of jwks and jwks_uri", "a client with auth private_key_jwt needs its public keys from one place")
+	case uri:
+		made.Credentials = []client.Credential{}
+		return nil
+	}
+	var err error
+	made.Credentials, err = credentialsOf(p.JWKS, now)
+	return err
+}
+
+// keyAddition brings further public keys.
+type keyAddition struct {
+	JWKS json.RawMessage `json:"jwks"`
+	// Overlap ends the keys that are there after this long; left out, they stay.
+	Overlap string `json:"overlap"`
+}
+
+func (p keyAddition) overlap() (*time.Duration, error) {
+	if p.Overlap == "" {
+		return nil, nil
+	}
+	d, err := parseLength(p.Overlap)
+	if err != nil {
+		return nil, badRequest("", "overlap: %v", err)
+	}
+	return &d, nil
+}
+
+func credentialsOf(jwks json.RawMessage, now time.Time) ([]client.Credential, error) {
+	if len(jwks) == 0 {
+		return nil, badRequest("send a JWK set with the public keys", "jwks is missing")
+	}
+	set, err := jose.ParseKeySet(jwks)
+	if err != nil {
+		return nil, badRequest("make one with `offkey keygen`", "jwks: %v", err)
+	}
+	out := make([]client.Credential, 0, len(set.Keys))
+	for _, k := range set.Keys {
+		out = append(out, client.Credential{ID: client.NewCredentialID(), Kind: client.KindJWK, Key: &k, Created: now})
+	}
+	return out, nil
+}
+
+// clientChanges are the members to change; those left out stay.
+type clientChanges struct {
+	Name          *string                `json:"name,omitempty"`
+	Owner         *string                `json:"owner,omitempty"`
+	SigningAlg    *jose.Algorithm        `json:"signing_alg,omitempty"`
+	Audience      *client.AudiencePolicy `json:"audience,omitempty"`
+	JWKSURI       *string                `json:"jwks_uri,omitempty"`
+	Grants        *[]string              `json:"grants,omitempty"`
+	Scopes        *oauth.Scope           `json:"scopes,omitempty"`
+	DefaultScopes *oauth.Scope           `json:"default_scopes,omitempty"`
+	Resources     *[]string              `json:"resources,omitempty"`
+}
+
+func (p clientChanges) apply(c *client.Client, now time.Time) error {
+	if p == (clientChanges{}) {
+		return badRequest("name at least one member to change", "the request changes nothing")
+	}
+	set(&c.Name, p.Name)
+	set(&c.Owner, p.Owner)
+	set(&c.SigningAlg, p.SigningAlg)
+	set(&c.Audience, p.Audience)
+	set(&c.Grants, p.Grants)
+	set(&c.Scopes, p.Scopes)
+	set(&c.DefaultScopes, p.DefaultScopes)
+	set(&c.Resources, p.Resources)
+	if p.JWKSURI != nil {
+		if c.AuthMethod != oauth.AuthPrivateKeyJWT {
+			return badRequest("", "a client with auth %s has no public keys", c.AuthMethod)
+		}
+		if *p.JWKSURI == "" && len(c.Keys(now).Keys) == 0 {
+			return problem(http.StatusConflict, "no_keys", "name another address", "client %s would be left without public keys", c.ID)
+		}
+		c.JWKSURI = *p.JWKSURI
+	}
+	return checkClient(c)
+}
+
+func set[T any](dst *T, to *T) {
+	if to != nil {
+		*dst = *to
+	}
+}
+
+// maxName bounds names, owners and labels, in characters.
+const maxName = 200
+
+// checkClient holds what must be true of every client that an operator makes.
+func checkClient(c *client.Client) error {
+	if err := checkLine("name", c.Name, true); err != nil {
+		return err
+	}
+	if err := checkLine("owner", c.Owner, false); err != nil {
+		return err
+	}
+	if strings.Trim(c.ID, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~") != "" || len(c.ID) > 100 {
+		return badRequest("use up to 100 letters, digits and -._~, or leave it out", "client_id is %q", c.ID)
+	}
+	if strings.HasPrefix(c.ID, "ak_") {
+		return badRequest("leave it out, or choose another", "client_id starts with ak_, as ids of apikeys do")
+	}
+	for _, member := range []struct {
+		name  string
+		value oauth.Scope
+	}{{"scopes", c.Scopes}, {"default_scopes", c.DefaultScopes}} {
+		parsed, err := oauth.ParseScope(strings.Join(member.value, " "))
+		if err != nil {
+			return badRequest("", "%s: %v", member.name, err)
+		}
+		if len(parsed) != len(member.value) {
+			return badRequest("name each scope once, one in each element", "%s has an element that is empty, repeated or holds a space", member.name)
+		}
+	}
+	if extra := c.DefaultScopes.Minus(c.Scopes); !extra.IsZero() {
+		return badRequest("add it to scopes too", "default_scopes names %s, which scopes does not", extra)
+	}
+	for _, g := range c.Grants {
+		if g != oauth.GrantClientCredentials {
+			return badRequest("use client_credentials", "grants names %q, which this release does not have", g)
+		}
+	}
+	for _, resource := range c.Resources {
+		if err := oauth.CheckResource(resource); err != nil {
+			return badRequest("", "resources: %v", err)
+		}
+	}
+	return checkAssertion(c)
+}
+
+// checkAssertion holds what concerns private_key_jwt alone.
+func checkAssertion(c *client.Client) error {
+	byKey := c.AuthMethod == oauth.AuthPrivateKeyJWT
+	switch {
+	case c.Audience != client.Strict && c.Audience != client.Compat:
+		return badRequest("it is strict or compat", "audience is %q", c.Audience)
+	case c.Audience == client.Compat && !byKey:
+		return badRequest("leave it out", "audience: compat is about assertions, and a client with auth %s sends none", c.AuthMethod)
+	case c.SigningAlg != "" && !byKey:
+		return badRequest("leave it out", "signing_alg is about assertions, and a client with auth %s sends none", c.AuthMethod)
+	case c.SigningAlg != "" && !slices.Contains(jose.ClientAlgorithms, c.SigningAlg):
+		return badRequest("", "signing_alg is %q: it is one of %v", c.SigningAlg, jose.ClientAlgorithms)
+	case c.JWKSURI == "":
+		return nil
+	}
+	u, err := url.Parse(c.JWKSURI)
+	ip := net.ParseIP(hostname(u))
+	loopback := hostname(u) == "localhost" || ip != nil && ip.IsLoopback()
+	if err != nil || u.Host == "" || u.User != nil || u.Fragment != "" || u.Scheme != "https" && !(u.Scheme == "http" && loopback) {
+		return badRequest("write it as https://app.example.com/jwks.json", "jwks_uri is %q, which is no https URL", c.JWKSURI)
+	}
+	return nil
+}
+
+func hostname(u *url.URL) string {
+	if u == nil {
+		return ""
+	}
+	return u.Hostname()
+}
+
+// checkLine holds a name to one readable line.
+func checkLine(member, value string, needed bool) error {
+	switch {
+	case needed && strings.TrimSpace(value) == "":
+		return badRequest("give it one that people recognise", "%s is missing", member)
+	case utf8.RuneCountInString(value) > maxName:
+		return badRequest("", "%s has more than %d characters", member, maxName)
+	case !utf8.ValidString(value), strings.ContainsFunc(value, func(r rune) bool { return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) }):
+		return badRequest("", "%s has a control character", member)
+	}
+	return nil
+}

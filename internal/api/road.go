@@ -1,0 +1,41 @@
+package api
+
+import (
+	"context"
+	"time"
+
+	"github.com/offkey/offkey/internal/apikey"
+	"github.com/offkey/offkey/internal/audit"
+	"github.com/offkey/offkey/internal/client"
+	"github.com/offkey/offkey/internal/migration"
+	"github.com/offkey/offkey/internal/oauth"
+	"github.com/offkey/offkey/internal/secret"
+)
+
+// Road is what the management API asks of package migration. Calls that were
+// counted before it is asked are in what it answers.
+type Road interface {
+	// Inventory lists a page of apikeys with what they did.
+	Inventory(ctx context.Context, f apikey.Filter) (items []migration.Item, next string, err error)
+	Show(ctx context.Context, id string) (migration.Detail, error)
+	Plan(ctx context.Context, q migration.PlanRequest) (migration.Plan, error)
+	Status(ctx context.Context) (migration.Status, error)
+	SetStage(ctx context.Context, c migration.StageChange) (migration.StageResult, error)
+	// Approve lets a client have what it waits for; nil scopes are all.
+	Approve(ctx context.Context, clientID string, scopes oauth.Scope, actor string) (*client.Client, error)
+	// Observed lists the operations that were seen and that no rule is for.
+	Observed(ctx context.Context) ([]migration.ObservedOperation, error)
+}
+
+// APIKeyStore is what the management of apikeys asks of storage.
+type APIKeyStore interface {
+	APIKey(ctx context.Context, id string) (*apikey.Key, error)
+	APIKeys(ctx context.Context, f apikey.Filter) (keys []*apikey.Key, next string, err error)
+	APIKeyByFingerprint(ctx context.Context, fingerprint secret.Hash) (*apikey.Key, error)
+	ImportAPIKeys(ctx context.Context, keys []*apikey.Key, e audit.Event) (apikey.ImportResult, error)
+	// UpdateAPIKeys changes all of them or none.
+	UpdateAPIKeys(ctx context.Context, ids []string, change func(*apikey.Key) error, e audit.Event) ([]*apikey.Key, error)
+	// ContainAPIKey blocks it and stops what was made with it at since or
+	// later, in one step.
+	ContainAPIKey(ctx context.Context, id string, since time.Time, e audit.Event) (apikey.Contained, error)
+}

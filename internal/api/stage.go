@@ -1,0 +1,198 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"github.com/offkey/offkey/internal/apikey"
+	"github.com/offkey/offkey/internal/migration"
+	"github.com/offkey/offkey/internal/policy"
+)
+
+func (s *Server) status(r *http.Request) (any, error) {
+	if _, err := readQuery(r); err != nil {
+		return nil, err
+	}
+	return s.o.Road.Status(r.Context())
+}
+
+// planQuestion asks whose calls would fail if.
+type planQuestion struct {
+	Stage   string   `json:"stage"`
+	APIKeys []string `json:"apikeys"` // left out: all without a stage of their own
+	Enforce string   `json:"enforce"`
+	Window  string   `json:"window"` // "14d", of recorded calls
+}
+
+func (s *Server) plan(r *http.Request) (any, error) {
+	if _, err := readQuery(r); err != nil {
+		return nil, err
+	}
+	p, err := readJSON[planQuestion](r)
+	if err != nil {
+		return nil, err
+	}
+	stage, err := apikey.ParseStage(p.Stage)
+	if err != nil {
+		return nil, badRequest("", "%v", err)
+	}
+	q := migration.PlanRequest{Stage: stage}
+	if q.Enforce, err = parseEnforce(p.Enforce); err != nil {
+		return nil, err
+	}
+	if p.Window != "" {
+		length, err := parseLength(p.Window)
+		if err != nil || length == 0 {
+			return nil, badRequest("write it as 14d", "window is %q", p.Window)
+		}
+		q.Window.To = s.now()
+		q.Window.From = q.Window.To.Add(-length)
+	}
+	if q.IDs, err = s.apikeyIDs(r.Context(), p.APIKeys); err != nil {
+		return nil, err
+	}
+	return s.o.Road.Plan(r.Context(), q)
+}
+
+func parseEnforce(name string) (e policy.Enforce, err error) {
+	if err := e.UnmarshalText([]byte(name)); err != nil {
+		return e, badRequest("", "%v", err)
+	}
+	return e, nil
+}
+
+// apikeyIDs resolves references; nil stays nil, which means all.
+func (s *Server) apikeyIDs(ctx context.Context, refs []string) ([]string, error) {
+	var ids []string
+	for _, ref := range refs {
+		k, err := s.findAPIKey(ctx, ref)
+		if err != nil {
+			return nil, err
+		}
+		ids = append(ids, k.ID)
+	}
+	return ids, nil
+}
+
+// stageOrder moves apikeys to a stage.
+type stageOrder struct {
+	Stage   string   `json:"stage"`
+	APIKeys []string `json:"apikeys"`
+	All     bool     `json:"all"`
+	Until   string   `json:"until"`
+}
+
+func (s *Server) setStage(r *http.Request) (any, error) {
+	dryRun, err := onlyDryRun(r)
+	if err != nil {
+		return nil, err
+	}
+	p, err := readJSON[stageOrder](r)
+	if err != nil {
+		return nil, err
+	}
+	stage, err := apikey.ParseStage(p.Stage)
+	switch {
+	case err != nil:
+		return nil, badRequest("", "%v", err)
+	case stage == apikey.Brownout:
+		return nil, badRequest("use warn, then upgrade_only", "brownouts are not in this release: there are no windows to announce")
+	}
+	c := migration.StageChange{Stage: stage, All: p.All, DryRun: dryRun}
+	c.Actor, _ = actorOf(r.Context()) // Handler lets nobody in without
+	if p.Until != "" {
+		if c.Until, err = parseMoment(p.Until); err != nil {
+			return nil, badRequest("", "until: %v", err)
+		}
+		if !c.Until.After(s.now()) {
+			return nil, badRequest("", "until is %s, which has passed", p.Until)
+		}
+	}
+	if c.IDs, err = s.apikeyIDs(r.Context(), p.APIKeys); err != nil {
+		return nil, err
+	}
+	return s.moveStage(r.Context(), c)
+}
+
+// moveStage asks the road and says in words what it refuses.
+func (s *Server) moveStage(ctx context.Context, c migration.StageChange) (migration.StageResult, error) {
+	res, err := s.o.Road.SetStage(ctx, c)
+	switch {
+	case errors.Is(err, migration.ErrNoTarget):
+		return res, badRequest("name apikeys, or say all, not both", "it is not clear for which apikeys")
+	case errors.Is(err, migration.ErrStageDeclared):
+		if declared := s.declared("migration.stage"); declared != nil {
+			return res, declared
+		}
+		return res, problem(http.StatusConflict, "declared_in_file", "change it there, then run `offkey config reload`", "%v", err)
+	case errors.Is(err, migration.ErrStageOfAll):
+		return res, badRequest("name the apikeys", "%v", err)
+	}
+	return res, err
+}
+
+// stoppedAPIKey is an apikey that was revoked or blocked, what that stops, and
+// what went with it.
+type stoppedAPIKey struct {
+	ID     string       `json:"id"`
+	Last4  string       `json:"last4"`
+	Stage  apikey.Stage `json:"stage"`
+	Calls  int64        `json:"calls"` // in the last 30 days
+	DryRun bool         `json:"dry_run,omitempty"`
+
+	Disabled []string `json:"clients_disabled"`
+	Kept     []string `json:"clients_kept"`
+}
+
+// stopOrder says why, and for a leak since when it may have been out.
+type stopOrder struct {
+	Reason string `json:"reason"`
+	Since  string `json:"since"`
+}
+
+func (s *Server) revokeAPIKey(r *http.Request) (any, error) { return s.stop(r, apikey.Retired) }
+
+func (s *Server) blockAPIKey(r *http.Request) (any, error) { return s.stop(r, apikey.Blocked) }
+
+func (s *Server) stop(r *http.Request, to apikey.Stage) (any, error) {
+	dryRun, err := onlyDryRun(r)
+	if err != nil {
+		return nil, err
+	}
+	p, err := readJSON[stopOrder](r)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkLine("reason", p.Reason, false); err != nil {
+		return nil, err
+	}
+	since, err := query{map[string][]string{"since": {p.Since}}}.since("since", s.now())
+	if err != nil {
+		return nil, err
+	}
+	if to == apikey.Retired && !since.IsZero() {
+		return nil, badRequest("leave it out, or block the apikey", "since is about leaks")
+	}
+	k, err := s.findAPIKey(r.Context(), r.PathValue("id"))
+	if err != nil {
+		return nil, err
+	}
+	used, err := s.o.Road.Show(r.Context(), k.ID)
+	if err != nil {
+		return nil, err
+	}
+	a := stoppedAPIKey{ID: k.ID, Last4: k.Last4, Stage: to, Calls: used.Calls, DryRun: dryRun, Disabled: []string{}, Kept: []string{}}
+	if dryRun {
+		return a, nil
+	}
+	if to == apikey.Blocked {
+		contained, err := s.store.ContainAPIKey(r.Context(), k.ID, since, event(r, "apikey.blocked", k.ID, p))
+		a.Disabled, a.Kept = orNone(contained.Clients), orNone(contained.Kept)
+		return a, err
+	}
+	c := migration.StageChange{Stage: to, IDs: []string{k.ID}, Reason: p.Reason}
+	c.Actor, _ = actorOf(r.Context()) // Handler lets nobody in without
+	_, err = s.moveStage(r.Context(), c)
+	return a, err
+}

@@ -1,0 +1,286 @@
+// Package app builds the process from its configuration: the store, the views
+// that calls read, the flows, the listeners, the background jobs; and takes it
+// down again. It is the one place that knows every part; what the parts do is
+// theirs.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/offkey/offkey/internal/api"
+	"github.com/offkey/offkey/internal/authserver"
+	"github.com/offkey/offkey/internal/config"
+	"github.com/offkey/offkey/internal/gateway"
+	"github.com/offkey/offkey/internal/keyring"
+	"github.com/offkey/offkey/internal/migration"
+	"github.com/offkey/offkey/internal/store"
+	"github.com/offkey/offkey/internal/traffic"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Options are what a process gets besides its configuration.
+type Options struct {
+	Log     *slog.Logger
+	Version string
+	// Read gives the configuration anew for a reload; nil where there is no
+	// file.
+	Read func() (*config.Loaded, error)
+	Now  func() time.Time // nil: time.Now
+}
+
+// App is a running offkey.
+type App struct {
+	Options
+	data      *dataDir
+	db        *store.DB
+	views     *views
+	recorder  *recorder
+	certs     *certificate // nil without TLS
+	health    health
+	metrics   *prometheus.Registry
+	addresses Addresses
+
+	issuing *authserver.Metrics
+	road    *migration.Road
+	flows   atomic.Pointer[flows]
+	servers []*http.Server
+	jobs    *jobs
+	failed  chan error
+	running sync.WaitGroup
+	reload  sync.Mutex // one at a time
+}
+
+// Start opens everything and serves on the listeners, which it owns from then
+// on if it succeeds. It returns when the process is ready to take calls.
+func Start(ctx context.Context, cfg *config.Loaded, l *Listeners, o Options) (*App, error) {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	a := &App{Options: o, metrics: newMetrics(), issuing: authserver.NewMetrics(), failed: make(chan error, 8)}
+	a.metrics.MustRegister(a.issuing.Collectors()...)
+	for _, step := range []func() error{
+		func() error { return a.open(ctx, cfg) },
+		func() error { return a.use(cfg) },
+		func() error { return a.serve(cfg, l) },
+	} {
+		if err := step(); err != nil {
+			return nil, errors.Join(err, a.close())
+		}
+	}
+	return a, nil
+}
+
+// open opens what is kept and fills the views from it.
+func (a *App) open(ctx context.Context, cfg *config.Loaded) (err error) {
+	if cfg.TLS.Mode == "files" {
+		a.certs = new(certificate)
+		if err := a.certs.load(cfg); err != nil {
+			return err
+		}
+	}
+	if a.data, err = openDataDir(cfg); err != nil {
+		return err
+	}
+	a.db, err = store.Open(ctx, store.Options{
+		DSN: "sqlite://" + a.data.database, Now: a.Now, Log: a.Log,
+		TokenLife: time.Duration(cfg.Tokens.Access.TTL) + time.Minute,
+	})
+	if err != nil {
+		return err
+	}
+	if err := a.checkPepper(ctx); err != nil {
+		return err
+	}
+	ring := keyring.New(a.db, a.data.master, keyring.Options{
+		Alg: cfg.Signing.Alg, RotateEvery: time.Duration(cfg.Signing.RotateEvery),
+		PublishAhead: time.Duration(cfg.Signing.PublishAhead), KeepAfter: time.Duration(cfg.Signing.KeepAfter),
+	}, a.Now)
+	a.views = newViews(a.db, ring, cfg, a.Log, a.Now)
+	a.recorder = &recorder{tally: traffic.NewTally(), db: a.db}
+	if err := a.views.load(ctx); err != nil {
+		return err
+	}
+	a.db.Subscribe(a.views.renew)
+	if a.road, err = a.buildRoad(cfg); err != nil {
+		return err
+	}
+	if err := ring.Tend(ctx); err != nil {
+		return err
+	}
+	return a.declareClients(ctx, cfg)
+}
+
+// checkPepper refuses a pepper that the apikeys in the store were not
+// fingerprinted with: every one of them would look unknown.
+func (a *App) checkPepper(ctx context.Context) error {
+	kept, err := a.db.Identify(ctx, "pepper", a.data.pepperID)
+	if err != nil {
+		return fmt.Errorf("check the pepper: %w", err)
+	}
+	if kept != a.data.pepperID {
+		return errors.New("the pepper is not the one that this database was made with, so none of its apikeys would be recognised; put pepper.key back from your backup, or set secrets.pepper to it")
+	}
+	return nil
+}
+
+// use makes the flows of a configuration and lets calls in on them.
+func (a *App) use(cfg *config.Loaded) error {
+	f, err := a.buildFlows(cfg)
+	if err != nil {
+		return err
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	f.stop = stop
+	a.running.Go(func() { f.gateway.Run(ctx) })
+	if before := a.flows.Swap(f); before != nil {
+		before.stop()
+		before.gateway.CloseIdleConnections()
+	}
+	return nil
+}
+
+// serve starts the listeners and the jobs.
+func (a *App) serve(cfg *config.Loaded, l *Listeners) error {
+	socket, err := api.Listen(SocketPath(a.data.path))
+	if err != nil {
+		return err
+	}
+	https := scheme(cfg)
+	a.addresses = Addresses{
+		Gateway: URLOf(l.Gateway, https), Issuer: URLOf(l.Issuer, https),
+		Ops: URLOf(l.Ops, "http"), Data: a.data.path,
+	}
+	a.health.checks = []check{
+		{"storage", func(ctx context.Context) error { _, err := a.db.AuditHead(ctx); return err }},
+		{"signing key", func(context.Context) error { _, err := a.views.ring.Current().Signer(a.Now()); return err }},
+		{"views", func(context.Context) error {
+			if a.views.stale.Load() {
+				return errors.New("a stored change is not yet in force")
+			}
+			return nil
+		}},
+	}
+	calls := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { a.flows.Load().gateway.ServeHTTP(w, r) })
+	issuing := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { a.flows.Load().issuer.Handler().ServeHTTP(w, r) })
+	a.listen("gateway", gateway.NewServer(a.overTLS(calls), a.Log), a.guarded(l.Gateway))
+	a.listen("issuer", plainServer(issuing, a.Log), a.encrypted(l.Issuer))
+	a.listen("admin", plainServer(http.HandlerFunc(adminNotYet), a.Log), l.Admin)
+	a.listen("ops", plainServer(opsHandler(&a.health, a.metrics), a.Log), l.Ops)
+	management, err := a.managementAPI()
+	if err != nil {
+		return errors.Join(err, socket.Close())
+	}
+	server := plainServer(management.Handler(), a.Log)
+	server.ConnContext = api.ConnContext
+	a.listen("socket", server, socket)
+	a.startJobs()
+	return nil
+}
+
+func (a *App) startJobs() {
+	a.jobs = startJobs(a.Log,
+		job{"store counted calls", 500 * time.Millisecond, a.recorder.Flush},
+		job{"store last uses", 5 * time.Second, func(ctx context.Context) error { return a.flows.Load().issuer.FlushUsage(ctx, a.db) }},
+		job{"renew views", 500 * time.Millisecond, a.views.repair},
+		job{"tend signing keys", time.Minute, a.views.ring.Tend},
+		job{"clean", 15 * time.Second, func(ctx context.Context) error {
+			_, err := a.db.Clean(ctx, a.Now(), 2000)
+			a.views.revocations.Prune(a.Now())
+			return err
+		}},
+	)
+}
+
+// listen serves until the server is shut down; any other end is a failure of
+// the process.
+func (a *App) listen(name string, s *http.Server, l net.Listener) {
+	a.servers = append(a.servers, s)
+	a.running.Go(func() {
+		if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			a.failed <- fmt.Errorf("the %s listener ended: %w", name, err)
+		}
+	})
+}
+
+// guarded is the gateway's listener: each connection's bytes are looked at
+// before net/http parses them.
+func (a *App) guarded(l net.Listener) net.Listener {
+	refused := func(code string, peer net.Addr) {
+		a.Log.Warn("a request was refused before it was parsed", "code", code, "peer", peer.String())
+	}
+	if a.certs != nil {
+		return gateway.GuardTLSListener(l, a.certs.config(), handshakeTimeout, refused)
+	}
+	return gateway.GuardListener(l, refused)
+}
+
+// adminNotYet answers on the admin listener, which has nothing to show before
+// the console exists.
+func adminNotYet(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.WriteHeader(http.StatusNotFound)
+	fmt.Fprintln(w, "This release is operated with the offkey command, over the socket in the data directory.")
+}
+
+// Addresses are where the process can be reached.
+func (a *App) Addresses() Addresses { return a.addresses }
+
+// Failed tells when a listener has ended by itself.
+func (a *App) Failed() <-chan error { return a.failed }
+
+// Flush stores the calls counted so far.
+func (a *App) Flush(ctx context.Context) error { return a.recorder.Flush(ctx) }
+
+// Stop lets calls under way finish until ctx ends, stores what was counted and
+// closes everything.
+func (a *App) Stop(ctx context.Context) error {
+	a.health.draining.Store(true)
+	var drained sync.WaitGroup
+	errs := make([]error, len(a.servers))
+	for i, s := range a.servers {
+		drained.Go(func() {
+			if errs[i] = s.Shutdown(ctx); errs[i] != nil {
+				errs[i] = errors.Join(fmt.Errorf("calls were still under way: %w", errs[i]), s.Close())
+			}
+		})
+	}
+	drained.Wait()
+	return errors.Join(append(errs, a.close())...)
+}
+
+// close ends what open and serve began, as far as they came.
+func (a *App) close() error {
+	var errs []error
+	f := a.flows.Load()
+	if f != nil {
+		f.stop()
+	}
+	for _, s := range a.servers {
+		errs = append(errs, s.Close())
+	}
+	if a.jobs != nil {
+		a.jobs.stop()
+	}
+	a.running.Wait()
+	if f != nil {
+		f.gateway.CloseIdleConnections()
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		errs = append(errs, a.recorder.Flush(ctx), f.issuer.FlushUsage(ctx, a.db))
+	}
+	if a.db != nil {
+		errs = append(errs, a.db.Close())
+	}
+	return errors.Join(errs...)
+}

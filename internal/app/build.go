@@ -1,0 +1,203 @@
+package app
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"os"
+	"time"
+
+	"github.com/offkey/offkey/internal/apikey"
+	"github.com/offkey/offkey/internal/authserver"
+	"github.com/offkey/offkey/internal/config"
+	"github.com/offkey/offkey/internal/federation"
+	"github.com/offkey/offkey/internal/gateway"
+	"github.com/offkey/offkey/internal/limit"
+	"github.com/offkey/offkey/internal/migration"
+	"github.com/offkey/offkey/internal/token"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// flows are the parts that take calls, as one configuration wants them. A
+// reload makes new ones; calls under way end on those that they began on.
+type flows struct {
+	cfg     *config.Loaded
+	gateway *gateway.Gateway
+	issuer  *authserver.Server
+	stop    context.CancelFunc // ends what the gateway does beside calls
+}
+
+// tokenCacheSize bounds the verified access tokens that are remembered.
+const tokenCacheSize = 50_000
+
+// buildFlows makes the flows of a configuration. Nothing serves yet.
+func (a *App) buildFlows(cfg *config.Loaded) (*flows, error) {
+	f := &flows{cfg: cfg}
+	var err error
+	if f.gateway, err = a.buildGateway(cfg); err != nil {
+		return nil, err
+	}
+	if f.issuer, err = a.buildIssuer(cfg, f); err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+// buildRoad makes the road, which is the same for every configuration of a
+// process.
+func (a *App) buildRoad(cfg *config.Loaded) (*migration.Road, error) {
+	return migration.New(migration.Options{
+		Store: a.db, Rules: a.views.rules.Load, Pepper: a.data.pepper, Now: a.Now,
+		Resource: cfg.Gateway.Resource, Log: a.Log,
+		StageDeclared: func() bool { return a.views.file.Load().Migration.Stage != apikey.Inherit },
+	})
+}
+
+func (a *App) buildGateway(cfg *config.Loaded) (*gateway.Gateway, error) {
+	carriers, err := cfg.APIKeys.Carriers()
+	if err != nil {
+		return nil, fmt.Errorf("apikeys.where: %w", err)
+	}
+	reader, err := apikey.NewReader(carriers)
+	if err != nil {
+		return nil, fmt.Errorf("apikeys.where: %w", err)
+	}
+	upstreams, err := upstreamsOf(cfg, carriers)
+	if err != nil {
+		return nil, err
+	}
+	o := gateway.Options{
+		Upstreams: upstreams, Resource: cfg.Gateway.Resource, Issuer: cfg.Issuer,
+		Reader: reader, Pepper: a.data.pepper, Index: a.views.apikeys, Rules: &a.views.rules,
+		Verifier: token.NewVerifier(token.VerifierOptions{
+			Issuer: cfg.Issuer, Audience: cfg.Gateway.Resource, Ring: a.views.ring.Current,
+			Revocations: a.views.revocations, Now: a.Now, CacheSize: tokenCacheSize,
+		}),
+		Tally:    a.recorder.tally,
+		Learning: a.learning(cfg),
+		Notice: gateway.Notice{
+			Deprecated: cfg.Migration.Calendar.Deprecated.Time, Sunset: cfg.Migration.Calendar.Sunset.Time,
+			Page: cfg.Migration.Docs,
+		},
+		Unsealer: &sealer{db: a.db, master: a.data.master}, TrustedProxies: cfg.TrustedProxies,
+		Log: a.Log, Metrics: replacing{a.metrics}, Now: a.Now,
+	}
+	if cfg.Telemetry.Access {
+		o.AccessLog = a.Log
+	}
+	if rate := cfg.Gateway.Limits.PerClient; rate.Count > 0 {
+		o.PerClient = limit.New(rate.PerSecond(), rate.Count, 100_000)
+	}
+	return gateway.New(o)
+}
+
+// upstreamsOf are the APIs of the file. An apikey that is put back travels
+// where apikeys travel first.
+func upstreamsOf(cfg *config.Loaded, carriers []apikey.Carrier) ([]gateway.Upstream, error) {
+	var upstreams []gateway.Upstream
+	for name, u := range cfg.Gateway.Upstreams {
+		target, err := url.Parse(u.URL)
+		if err != nil {
+			return nil, fmt.Errorf("gateway.upstreams.%s.url: %w", name, err)
+		}
+		call, err := gateway.ParseTokenCall(u.TokenCall)
+		if err != nil {
+			return nil, fmt.Errorf("gateway.upstreams.%s: %w", name, err)
+		}
+		up := gateway.Upstream{
+			Name: name, Hosts: u.Hosts, URL: target, OwnHost: u.Host == "upstream",
+			TokenCall: call, Secret: u.Secret.Value, StripQuery: u.StripQuery,
+		}
+		switch {
+		case u.Secret.In != "":
+			if up.In, err = apikey.ParseCarrier(u.Secret.In); err != nil {
+				return nil, fmt.Errorf("gateway.upstreams.%s.secret.in: %w", name, err)
+			}
+		case call == gateway.SendAPIKey:
+			up.In = carriers[0]
+		}
+		if u.CAFile != "" {
+			if up.RootCAs, err = certPool(cfg.Path(u.CAFile)); err != nil {
+				return nil, fmt.Errorf("gateway.upstreams.%s.ca_file: %w", name, err)
+			}
+		}
+		upstreams = append(upstreams, up)
+	}
+	return upstreams, nil
+}
+
+func certPool(file string) (*x509.CertPool, error) {
+	raw, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(raw) {
+		return nil, fmt.Errorf("%s holds no certificate in PEM", file)
+	}
+	return pool, nil
+}
+
+func (a *App) buildIssuer(cfg *config.Loaded, f *flows) (*authserver.Server, error) {
+	fetcher, err := federation.NewFetcher(federation.Options{
+		AllowPrivate: cfg.Outbound.AllowPrivate, CAFile: cfg.Path(cfg.Outbound.CAFile),
+	})
+	if err != nil {
+		return nil, err
+	}
+	o := authserver.Options{
+		Issuer: cfg.Issuer, Resource: cfg.Gateway.Resource, Resources: resourcesOf(cfg),
+		Clients: a.views.clients, Spender: a.db, KeySets: federation.NewKeySets(fetcher, 1000, a.Now),
+		Ring:        a.views.ring.Current,
+		TokenIssuer: token.NewIssuer(cfg.Issuer, a.views.ring.Current, a.Now),
+		Verifier: token.NewVerifier(token.VerifierOptions{
+			Issuer: cfg.Issuer, AnyAudience: true, Ring: a.views.ring.Current,
+			Revocations: a.views.revocations, Now: a.Now,
+		}),
+		Revocations: a.views.revocations, Revoker: a.db,
+		TokenLife: time.Duration(cfg.Tokens.Access.TTL), Now: a.Now, Log: a.Log, Metrics: a.issuing,
+		Source: func(r *http.Request) netip.Addr { return f.gateway.Source(r) },
+	}
+	if cfg.Migration.Upgrade != "off" {
+		o.Registrar = &registrar{road: a.road, flush: a.recorder.Flush, seal: a.sealerFor(cfg)}
+		o.Exchanger = &exchanger{road: a.road, flush: a.recorder.Flush}
+	}
+	return authserver.New(o)
+}
+
+// resourcesOf are the audiences that clients of the file ask for.
+func resourcesOf(cfg *config.Loaded) []string {
+	var all []string
+	for _, c := range cfg.Clients {
+		all = append(all, c.Resources...)
+	}
+	return all
+}
+
+// replacing registers collectors in the place of those that an earlier
+// configuration registered: a reload starts their counts anew.
+type replacing struct{ *prometheus.Registry }
+
+// Register implements prometheus.Registerer.
+func (r replacing) Register(c prometheus.Collector) error {
+	err := r.Registry.Register(c)
+	var there prometheus.AlreadyRegisteredError
+	if errors.As(err, &there) {
+		r.Unregister(there.ExistingCollector)
+		return r.Registry.Register(c)
+	}
+	return err
+}
+
+// MustRegister implements prometheus.Registerer.
+func (r replacing) MustRegister(cs ...prometheus.Collector) {
+	for _, c := range cs {
+		if err := r.Register(c); err != nil {
+			panic(err)
+		}
+	}
+}

@@ -1,0 +1,165 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"reflect"
+	"strings"
+	"time"
+
+	"github.com/offkey/offkey/internal/audit"
+	"github.com/offkey/offkey/internal/client"
+	"github.com/offkey/offkey/internal/config"
+	"github.com/offkey/offkey/internal/jose"
+	"github.com/offkey/offkey/internal/oauth"
+	"github.com/offkey/offkey/internal/secret"
+)
+
+// declareClients brings the store in line with the clients of the file: new
+// ones are made, changed ones changed, and those that are gone from the file
+// deleted. Clients that the file never had are left alone.
+func (a *App) declareClients(ctx context.Context, cfg *config.Loaded) error {
+	declared := map[string]bool{}
+	for i, c := range cfg.Clients {
+		want, err := clientOf(cfg, c, a.Now())
+		if err != nil {
+			return fmt.Errorf("clients[%d]: %w", i, err)
+		}
+		declared[want.ID] = true
+		if err := a.declareClient(ctx, want); err != nil {
+			return fmt.Errorf("clients[%d]: %w", i, err)
+		}
+	}
+	return a.withdrawClients(ctx, declared)
+}
+
+func (a *App) declareClient(ctx context.Context, want *client.Client) error {
+	event := func(action string) audit.Event { return audit.Event{Actor: "system", Action: action, Object: want.ID} }
+	have, err := a.db.Client(ctx, want.ID)
+	switch {
+	case errors.Is(err, client.ErrNotFound):
+		return a.db.CreateClient(ctx, want, event("client.declared"))
+	case err != nil:
+		return err
+	case have.Source != client.SourceFile:
+		return fmt.Errorf("the client %s exists already and was not declared in a file; choose another id, or delete it with `offkey clients delete %s`", want.ID, want.ID)
+	}
+	keepHistory(want, have)
+	if reflect.DeepEqual(want, have) {
+		return nil
+	}
+	_, err = a.db.UpdateClient(ctx, want.ID, func(c *client.Client) error {
+		keepHistory(want, c)
+		*c = *want
+		return nil
+	}, event("client.declared"))
+	return err
+}
+
+// keepHistory takes over what the file does not say: when a client and those
+// of its credentials that stay were made and last used.
+func keepHistory(want, have *client.Client) {
+	want.Created, want.LastUsed = have.Created, have.LastUsed
+	for i := range want.Credentials {
+		for _, old := range have.Credentials {
+			if sameCredential(want.Credentials[i], old) {
+				want.Credentials[i] = old
+			}
+		}
+	}
+}
+
+func sameCredential(a, b client.Credential) bool {
+	switch {
+	case a.Kind != b.Kind:
+		return false
+	case a.Kind == client.KindSecret:
+		return a.Hash.Equal(b.Hash)
+	}
+	return a.Key != nil && b.Key != nil && a.Key.ID == b.Key.ID && a.Key.Thumbprint() == b.Key.Thumbprint()
+}
+
+// withdrawClients deletes the clients of the file that it no longer has.
+func (a *App) withdrawClients(ctx context.Context, declared map[string]bool) error {
+	for after := ""; ; {
+		page, next, err := a.db.Clients(ctx, client.Filter{Limit: 500, After: after})
+		if err != nil {
+			return fmt.Errorf("read the clients: %w", err)
+		}
+		for _, c := range page {
+			if c.Source != client.SourceFile || declared[c.ID] {
+				continue
+			}
+			if err := a.db.DeleteClient(ctx, c.ID, audit.Event{Actor: "system", Action: "client.withdrawn", Object: c.ID}); err != nil {
+				return fmt.Errorf("delete the client %s, which the file no longer has: %w", c.ID, err)
+			}
+		}
+		if next == "" {
+			return nil
+		}
+		after = next
+	}
+}
+
+// clientOf is a declared client as it is registered.
+func clientOf(cfg *config.Loaded, c config.Client, now time.Time) (*client.Client, error) {
+	scopes, err := oauth.ParseScope(strings.Join(c.Scopes, " "))
+	if err != nil {
+		return nil, err
+	}
+	defaults, err := oauth.ParseScope(strings.Join(c.DefaultScopes, " "))
+	if err != nil {
+		return nil, err
+	}
+	out := &client.Client{
+		ID: c.ID, Name: c.Name, Owner: c.Owner, Status: client.Active, AuthMethod: c.Auth,
+		Audience: client.AudiencePolicy(c.Audience), JWKSURI: c.JWKSURI, Grants: c.Grants,
+		Scopes: scopes, DefaultScopes: defaults, Resources: c.Resources,
+		Source: client.SourceFile, Created: now.UTC().Truncate(time.Microsecond),
+	}
+	if out.Name == "" {
+		out.Name = out.ID
+	}
+	if out.Audience == "" {
+		out.Audience = client.Strict
+	}
+	if len(out.Grants) == 0 {
+		out.Grants = []string{oauth.GrantClientCredentials}
+	}
+	out.Credentials, err = credentialsOf(cfg, c, out.Created)
+	return out, err
+}
+
+func credentialsOf(cfg *config.Loaded, c config.Client, now time.Time) ([]client.Credential, error) {
+	if c.JWKSFile != "" {
+		raw, err := os.ReadFile(cfg.Path(c.JWKSFile))
+		if err != nil {
+			return nil, fmt.Errorf("jwks_file: %w", err)
+		}
+		set, err := jose.ParseKeySet(raw)
+		if err != nil {
+			return nil, fmt.Errorf("jwks_file %s: %w", c.JWKSFile, err)
+		}
+		var credentials []client.Credential
+		for _, k := range set.Keys {
+			credentials = append(credentials, client.Credential{ID: client.NewCredentialID(), Kind: client.KindJWK, Key: &k, Created: now})
+		}
+		return credentials, nil
+	}
+	value := c.Secret.Reveal()
+	if c.SecretFile != "" {
+		raw, err := os.ReadFile(cfg.Path(c.SecretFile))
+		if err != nil {
+			return nil, fmt.Errorf("secret_file: %w", err)
+		}
+		if value = strings.TrimRight(string(raw), "\r\n"); len(value) < 32 {
+			return nil, fmt.Errorf("secret_file %s holds fewer than 32 characters; make one with `openssl rand -base64 32`", c.SecretFile)
+		}
+	}
+	if value == "" {
+		return nil, nil
+	}
+	return []client.Credential{{ID: client.NewCredentialID(), Kind: client.KindSecret, Hash: secret.HashOf(value), Created: now}}, nil
+}

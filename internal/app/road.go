@@ -1,0 +1,55 @@
+package app
+
+import (
+	"context"
+
+	"github.com/offkey/offkey/internal/apikey"
+	"github.com/offkey/offkey/internal/migration"
+)
+
+// road is the road as operators see it: what was counted is stored before it
+// is looked at, so that a call made just now is in the answer.
+type road struct {
+	*migration.Road
+	recorder *recorder
+}
+
+// Inventory implements api.Road.
+func (r road) Inventory(ctx context.Context, f apikey.Filter) ([]migration.Item, string, error) {
+	if err := r.recorder.Flush(ctx); err != nil {
+		return nil, "", err
+	}
+	return r.Road.Inventory(ctx, f)
+}
+
+// Show implements api.Road.
+func (r road) Show(ctx context.Context, id string) (migration.Detail, error) {
+	if err := r.recorder.Flush(ctx); err != nil {
+		return migration.Detail{}, err
+	}
+	return r.Road.Show(ctx, id)
+}
+
+// Plan implements api.Road.
+func (r road) Plan(ctx context.Context, q migration.PlanRequest) (migration.Plan, error) {
+	if err := r.recorder.Flush(ctx); err != nil {
+		return migration.Plan{}, err
+	}
+	return r.Road.Plan(ctx, q)
+}
+
+// Status implements api.Road.
+func (r road) Status(ctx context.Context) (migration.Status, error) {
+	if err := r.recorder.Flush(ctx); err != nil {
+		return migration.Status{}, err
+	}
+	return r.Road.Status(ctx)
+}
+
+// Observed implements api.Road.
+func (r road) Observed(ctx context.Context) ([]migration.ObservedOperation, error) {
+	if err := r.recorder.Flush(ctx); err != nil {
+		return nil, err
+	}
+	return r.Road.Observed(ctx)
+}

@@ -148,12 +148,12 @@ func TestUpgradeTakesTheAPIKeyFromOnePlace(t *testing.T) {
 		code         int
 		want         string
 	}{
-		"nowhere":                {invocation{}, nil, exitUsage, "OFFKEY_APIKEY"},
-		"empty input":            {invocation{stdin: "\n"}, []string{"--apikey-stdin"}, exitUsage, "empty"},
-		"two lines":              {invocation{stdin: "a\nb\n"}, []string{"--apikey-stdin"}, exitUsage, "more than one line"},
-		"endless input":          {invocation{stdin: strings.Repeat("a", 1<<20)}, []string{"--apikey-stdin"}, exitUsage, "more than one line"},
-		"no such file":           {invocation{}, []string{"--apikey-file", file + ".gone"}, exitUsage, "no such file"},
-		"a folder":               {invocation{}, []string{"--apikey-file", filepath.Dir(file)}, exitUsage, "not a file"},
+		"nowhere":       {invocation{}, nil, exitUsage, "OFFKEY_APIKEY"},
+		"empty input":   {invocation{stdin: "\n"}, []string{"--apikey-stdin"}, exitUsage, "empty"},
+		"two lines":     {invocation{stdin: "a\nb\n"}, []string{"--apikey-stdin"}, exitUsage, "more than one line"},
+		"endless input": {invocation{stdin: strings.Repeat("a", 1<<20)}, []string{"--apikey-stdin"}, exitUsage, "more than one line"},
+		"no such file":  {invocation{}, []string{"--apikey-file", file + ".gone"}, exitUsage, "no such file"},
+		"a folder":      {invocation{}, []string{"--apikey-file", filepath.Dir(file)}, exitUsage, "not a file"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			world, dir := keyWorld(t)

@@ -14,16 +14,8 @@ import (
 // that asks for it.
 var (
 	authMethods = []string{oauth.AuthPrivateKeyJWT, oauth.AuthClientSecretBasic, oauth.AuthClientSecretPost}
-	authAlgs    = algNames(jose.ClientAlgorithms)
+	authAlgs    = jose.Names(jose.ClientAlgorithms)
 )
-
-func algNames(algs []jose.Algorithm) []string {
-	names := make([]string, len(algs))
-	for i, alg := range algs {
-		names[i] = string(alg)
-	}
-	return names
-}
 
 // metadataFor says what this server does, and nothing that it does not
 // (RFC 8414 §2).

@@ -1,6 +1,7 @@
 package authserver
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"net/netip"
@@ -240,12 +241,11 @@ func registered(c *client.Client, md oauth.ClientMetadata) registration {
 		},
 		PendingScope: c.PendingScopes.String(),
 	}
-	switch {
-	case c.Status == client.Pending:
+	if c.Status == client.Pending {
 		resp.Status = string(client.Pending)
-		resp.Reason = "an operator must approve this client before it gets tokens: nothing needs to be changed, ask again later"
-	case resp.PendingScope != "":
-		resp.Reason = "an operator must approve the scopes in offkey_pending_scope: the others can be used now"
+	}
+	if c.Status == client.Pending || resp.PendingScope != "" {
+		resp.Reason = cmp.Or(c.PendingReason, "an operator must approve it: nothing needs to be changed, ask again later")
 	}
 	return resp
 }

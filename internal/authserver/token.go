@@ -1,6 +1,7 @@
 package authserver
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"net/netip"
@@ -91,7 +92,7 @@ func checkMayAsk(c *client.Client, grantType string, supported bool) error {
 	case !supported:
 		return oauth.UnsupportedGrantType("this server does not have that grant_type: its metadata lists those it has")
 	case c.Status == client.Pending:
-		return oauth.UnauthorizedClient("this client is registered and waits for the approval of an operator: ask again later, nothing needs to be changed")
+		return oauth.UnauthorizedClient("this client waits for the approval of an operator: " + cmp.Or(c.PendingReason, "nothing needs to be changed, ask again later"))
 	case !c.Allows(grantType):
 		return oauth.UnauthorizedClient("this client is not registered for that grant_type")
 	}

@@ -417,6 +417,7 @@ func TestChecklist27(t *testing.T) {
 
 func FuzzAssertion(f *testing.F) {
 	w := newWorld(f)
+	w.options.Failures = NewFailures(FailureLimits{PerClient: Rate{1e6, 1e6}, PerSource: Rate{1e6, 1e6}})
 	_, key := w.keyClient(f, "keyed", jose.EdDSA)
 	good := sign(f, key, "client-authentication+jwt", w.claims("keyed"))
 	f.Add(good, "keyed")
@@ -442,6 +443,7 @@ func FuzzAssertion(f *testing.F) {
 
 func FuzzBasic(f *testing.F) {
 	w := newWorld(f)
+	w.options.Failures = NewFailures(FailureLimits{PerClient: Rate{1e6, 1e6}, PerSource: Rate{1e6, 1e6}})
 	s := w.secretClient("billing", oauth.AuthClientSecretBasic)
 	f.Add(oauth.FormatBasic("billing", s))
 	f.Add("Basic Og==")

@@ -39,7 +39,7 @@ var clientMethods = []string{oauth.AuthPrivateKeyJWT, oauth.AuthClientSecretBasi
 // client makes the client, with a new secret where its method is one.
 func (p clientProposal) client(now time.Time) (clientAnswer, error) {
 	c := &client.Client{
-		ID: p.ID, Name: p.Name, Owner: p.Owner, Status: client.Active, AuthMethod: p.Auth, SigningAlg: p.SigningAlg,
+		ID: p.ID, Name: p.Name, Owner: p.Owner, Status: client.Active, AuthMethod: p.Auth, SigningAlg: jose.AlgorithmNamed(string(p.SigningAlg)),
 		Audience: p.Audience, JWKSURI: p.JWKSURI, Grants: p.Grants, Scopes: p.Scopes, DefaultScopes: p.DefaultScopes,
 		Resources: p.Resources, Source: client.SourceAPI, Created: now,
 	}
@@ -137,6 +137,7 @@ func (p clientChanges) apply(c *client.Client, now time.Time) error {
 	set(&c.Name, p.Name)
 	set(&c.Owner, p.Owner)
 	set(&c.SigningAlg, p.SigningAlg)
+	c.SigningAlg = jose.AlgorithmNamed(string(c.SigningAlg))
 	set(&c.Audience, p.Audience)
 	set(&c.Grants, p.Grants)
 	set(&c.Scopes, p.Scopes)

@@ -54,6 +54,32 @@ const (
 // one that somebody else's issuer accepts. We would not accept its signatures.
 const maxOwnRSABits = 4096
 
+// ed25519Name is what RFC 9864 §2.2 calls EdDSA with an Ed25519 key. It is read
+// as EdDSA wherever others write it; what we write is EdDSA, which every reader
+// in use understands.
+const ed25519Name = "Ed25519"
+
+// AlgorithmNamed returns the algorithm that others call name: EdDSA for both of
+// its names. A name that nobody here knows is returned as it is.
+func AlgorithmNamed(name string) Algorithm {
+	if name == ed25519Name {
+		return EdDSA
+	}
+	return Algorithm(name)
+}
+
+// Names returns every name under which algs may be sent, as metadata lists them.
+func Names(algs []Algorithm) []string {
+	names := make([]string, 0, len(algs)+1)
+	for _, alg := range algs {
+		names = append(names, string(alg))
+		if alg == EdDSA {
+			names = append(names, ed25519Name)
+		}
+	}
+	return names
+}
+
 // known reports whether alg is one of ours.
 func (alg Algorithm) known() bool { return slices.Contains(ClientAlgorithms, alg) }
 
@@ -113,12 +139,16 @@ func usualAlgorithm(key crypto.PublicKey) Algorithm {
 }
 
 // gojoseAlgorithms translates an allow-list, dropping what we do not know: "none"
-// and HS256 cannot be let in by a setting.
+// and HS256 cannot be let in by a setting. The library reads a header with a name
+// that it cannot verify: verifyRenamed does that.
 func gojoseAlgorithms(allowed []Algorithm) []gojose.SignatureAlgorithm {
-	out := make([]gojose.SignatureAlgorithm, 0, len(allowed))
+	out := make([]gojose.SignatureAlgorithm, 0, len(allowed)+1)
 	for _, alg := range allowed {
 		if alg.known() {
 			out = append(out, gojose.SignatureAlgorithm(alg))
+		}
+		if alg == EdDSA {
+			out = append(out, ed25519Name)
 		}
 	}
 	return out

@@ -170,10 +170,7 @@ func signatureAlgorithm(r rawKey) (alg Algorithm, known bool) {
 	default:
 		return "", false
 	}
-	alg = Algorithm(r.Alg)
-	if r.Alg == "Ed25519" {
-		alg = EdDSA // RFC 9864 §2.2 renames it
-	}
+	alg = AlgorithmNamed(r.Alg)
 	return alg, alg == "" || alg.known() || r.Kty == "EC"
 }
 

@@ -345,17 +345,18 @@ func FuzzParse(f *testing.F) {
 	f.Add(forge(f, key, `{"alg":"ES256","crit":["b64"],"b64":false}`, `{}`))
 	f.Add(forge(f, key, `{"alg":"ES256","alg":"none"}`, `{"a":1,"a":2}`))
 	f.Add(forge(f, key, `{"alg":"ES256","jwk":{"kty":"RSA","n":"AQ","e":"Aw"},"x5c":["AA"]}`, `{}`))
+	f.Add(renamed(f, testKey(f, EdDSA), `{"sub":"a"}`))
 	f.Add("..")
 	f.Add("e30.e30.")
 	f.Fuzz(func(t *testing.T, raw string) {
-		parsed, err := Parse(raw, ES256, RS256)
+		parsed, err := Parse(raw, ES256, RS256, EdDSA)
 		if err != nil {
 			if parsed != nil {
 				t.Fatal("a token beside an error")
 			}
 			return
 		}
-		if alg := parsed.Header().Alg; alg != ES256 && alg != RS256 {
+		if alg := parsed.Header().Alg; alg != ES256 && alg != RS256 && alg != EdDSA {
 			t.Fatalf("alg %q got through", alg)
 		}
 		for i, part := range strings.Split(raw, ".") {
@@ -365,7 +366,7 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 		_ = parsed.Peek(&struct{}{})
-		claims, err := parsed.Verify(key.Public())
+		claims, err := parsed.Verify(key.Public(), testKey(t, EdDSA).Public())
 		if err != nil {
 			return
 		}

@@ -72,7 +72,7 @@ func addKeys(c *client.Client, md oauth.ClientMetadata, now time.Time) error {
 	if err != nil {
 		return oauth.InvalidClientMetadata("jwks: " + err.Error())
 	}
-	if alg := jose.Algorithm(md.TokenEndpointAuthSigningAlg); alg != "" {
+	if alg := jose.AlgorithmNamed(md.TokenEndpointAuthSigningAlg); alg != "" {
 		if !slices.Contains(jose.ClientAlgorithms, alg) || len(set.Candidates("", alg)) == 0 {
 			return oauth.InvalidClientMetadata("token_endpoint_auth_signing_alg is none that the keys of jwks can be used with: ES256, EdDSA, PS256 or RS256")
 		}

@@ -67,14 +67,15 @@ func newBoundBody(res *http.Response, left time.Duration) *boundBody {
 	return b
 }
 
-func (b *boundBody) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	if err == nil || err == io.EOF {
-		return n, err
-	}
+func (b *boundBody) isOver() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if !b.over {
+	return b.over
+}
+
+func (b *boundBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err == nil || err == io.EOF || !b.isOver() {
 		return n, err
 	}
 	if isGRPC(b.res.Header) {
@@ -83,7 +84,11 @@ func (b *boundBody) Read(p []byte) (int, error) {
 	return n, io.EOF
 }
 
+// Close leaves a body that is over to its timer: closing an HTTP/2 stream waits
+// for the caller's half, which ends only when the call has.
 func (b *boundBody) Close() error {
-	b.timer.Stop()
+	if b.timer.Stop(); b.isOver() {
+		return nil
+	}
 	return b.ReadCloser.Close()
 }

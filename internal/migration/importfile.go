@@ -165,7 +165,7 @@ func (f ImportFile) readCSV(in io.Reader, yield func(importedLine, error) error)
 	}
 	names := slices.Clone(header)
 	if _, err := f.lineOf(1, names, func(string) string { return "" }); err != nil {
-		return fmt.Errorf("%w; its columns are %q", err, names)
+		return err // without the names: a list without a header has an apikey there
 	}
 	for {
 		row, err := rows.Read()

@@ -137,7 +137,7 @@ func fixOf(who planned, op operation, d policy.Decision) string {
 		return fmt.Sprintf("`offkey clients update %s --scopes %q`", who.id, who.Scope.Union(missing).String())
 	case policy.CodeUnknownRoute:
 		if scope, ok := scopeName(op.method, op.template); ok {
-			return fmt.Sprintf("`offkey routes set %q %s`", operation, scope)
+			return fmt.Sprintf("`offkey routes set %q %s`", strings.Replace(operation, "HEAD ", "GET ", 1), scope)
 		}
 		return "give it a route: `offkey routes set`"
 	case policy.CodeCredentialMissing, policy.CodeForeignToken:

@@ -101,6 +101,8 @@ func (s *Server) writeError(w http.ResponseWriter, r *http.Request, err error) {
 // taken here: a 401 has a challenge (RFC 9110 §15.5.2).
 func challenge(e *oauth.Error) string {
 	switch {
+	case e == errNoApikey: // nothing was wrong with what was not sent
+		return oauth.Challenge{Scheme: "Bearer"}.String()
 	case e.Scheme != "":
 		return oauth.ChallengeFor(e.Scheme, e).String()
 	case e.Code == oauth.CodeInvalidClient:

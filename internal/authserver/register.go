@@ -58,6 +58,10 @@ func (s *Server) register(w http.ResponseWriter, r *http.Request) (registration,
 	return registered(c, md), nil
 }
 
+// errNoApikey answers a registration without credential. Its challenge is bare
+// (RFC 6750 §3.1), its body says what is missing.
+var errNoApikey = oauth.InvalidToken("registration needs the apikey as initial access token: Authorization: Bearer, then the apikey")
+
 // readBearer reads the initial access token: from the header alone, for the
 // apikey must not travel in a URL on its last journey (RFC 7591 §3, RFC 6750
 // §2.1).
@@ -65,10 +69,7 @@ func readBearer(r *http.Request) (string, error) {
 	headers := r.Header["Authorization"]
 	switch len(headers) {
 	case 0:
-		return "", &oauth.Error{ // RFC 6750 §3.1
-			Code: oauth.CodeInvalidToken, Status: http.StatusUnauthorized, Scheme: "Bearer",
-			Description: "registration needs the apikey as initial access token: Authorization: Bearer, then the apikey",
-		}
+		return "", errNoApikey
 	case 1:
 	default:
 		return "", oauth.InvalidRequest("more than one Authorization header")

@@ -22,6 +22,7 @@ import (
 	"github.com/offkey/offkey/internal/authserver/grant"
 	"github.com/offkey/offkey/internal/client"
 	"github.com/offkey/offkey/internal/keyring"
+	"github.com/offkey/offkey/internal/limit"
 	"github.com/offkey/offkey/internal/oauth"
 	"github.com/offkey/offkey/internal/token"
 )
@@ -80,15 +81,16 @@ type Options struct {
 
 // Server is the authorization server. Safe for concurrent use.
 type Server struct {
-	options  Options
-	base     string // the issuer without a last slash: endpoints follow
-	auth     *clientauth.Authenticator
-	failures *clientauth.Failures
-	grants   map[string]authenticatedGrant
-	exchange *grant.APIKeyExchange // nil: apikeys are not exchanged
-	usage    usage
-	metadata []byte
-	routes   map[string]http.Handler
+	options   Options
+	base      string // the issuer without a last slash: endpoints follow
+	auth      *clientauth.Authenticator
+	failures  *clientauth.Failures
+	grants    map[string]authenticatedGrant
+	exchange  *grant.APIKeyExchange // nil: apikeys are not exchanged
+	usage     usage
+	metadata  []byte
+	routes    map[string]http.Handler
+	compatLog *limit.Limiter
 }
 
 // New makes a Server. Its errors are about options.
@@ -97,7 +99,7 @@ func New(o Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("authorization server: %w", err)
 	}
-	s := &Server{options: o, base: strings.TrimSuffix(o.Issuer, "/"), failures: clientauth.NewFailures(o.Limits)}
+	s := &Server{options: o, base: strings.TrimSuffix(o.Issuer, "/"), failures: clientauth.NewFailures(o.Limits), compatLog: limit.New(1.0/3600, 1, 1<<10)}
 	s.auth, err = clientauth.New(clientauth.Options{
 		Issuer: o.Issuer, TokenEndpoint: s.endpoint(pathToken), Clients: o.Clients, Spender: o.Spender, KeySets: o.KeySets,
 		Failures: s.failures, Now: o.Now, Failed: o.Metrics.authFailed, Compat: s.compatUsed, Used: s.usage.note,
@@ -172,8 +174,11 @@ func (s *Server) proof(r *http.Request, form oauth.Params, path string) clientau
 	}
 }
 
-// compatUsed counts an assertion that only audience: compat let in.
+// compatUsed counts an assertion that only audience: compat let in, and names
+// the client in the log once an hour.
 func (s *Server) compatUsed(c *client.Client, what string) {
 	s.options.Metrics.compatUsed(what)
-	s.options.Log.Info("client assertion accepted by audience: compat", "client", c.ID, "what", what)
+	if first, _ := s.compatLog.Allow(c.ID+" "+what, s.options.Now()); first {
+		s.options.Log.Info("client assertion accepted by audience: compat", "client", c.ID, "what", what)
+	}
 }

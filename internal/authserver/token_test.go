@@ -117,6 +117,14 @@ func TestChecklist62to65(t *testing.T) {
 			t.Errorf("expires_in %v, token %v, want 600", got, want)
 		}
 	})
+	t.Run("checklist_19 every grant asks a confidential client for its proof", func(t *testing.T) {
+		for _, g := range []string{oauth.GrantClientCredentials, oauth.GrantTokenExchange, "refresh_token", oauth.GrantDeviceCode} {
+			a := w.post("/token", nil, values("grant_type", g, "client_id", "billing"))
+			if a.status == http.StatusOK || a.json["access_token"] != nil {
+				t.Errorf("%s: %d %s", g, a.status, a.body)
+			}
+		}
+	})
 	t.Run("checklist_65 who has not proved himself learns nothing of grants", func(t *testing.T) {
 		for _, grant := range []string{"", "password", oauth.GrantClientCredentials} {
 			w.post("/token", http.Header{"Authorization": {oauth.FormatBasic("billing", "wrong")}}, values("grant_type", grant, "scope", "nonsense:scope")).

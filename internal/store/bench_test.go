@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"strconv"
 	"sync"
@@ -29,6 +30,19 @@ func openBench(b *testing.B) *DB {
 	}
 	b.Cleanup(func() { _ = db.Close() })
 	return db
+}
+
+func BenchmarkOpen(b *testing.B) {
+	path := filepath.Join(b.TempDir(), "offkey.db")
+	for b.Loop() {
+		db, err := Open(b.Context(), Options{DSN: path})
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := db.Close(); err != nil {
+			b.Fatal(err)
+		}
+	}
 }
 
 func BenchmarkSpendAssertion(b *testing.B) {
@@ -122,4 +136,41 @@ func BenchmarkAddTraffic(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N*len(rows)), "µs/row")
+}
+
+// BenchmarkBusyHour is the most that an hour may hold: 500,000 rows, added in
+// flushes of a second and read back whole, and by one apikey of 1,000.
+func BenchmarkBusyHour(b *testing.B) {
+	const flushes, perFlush = 500, 1000
+	for b.Loop() {
+		db := openBench(b)
+		hour := time.Now().Truncate(time.Hour)
+		start := time.Now()
+		for flush := range flushes {
+			rows := make([]traffic.Row, perFlush)
+			for i := range rows {
+				rows[i] = traffic.Row{
+					Hour: hour, Credential: traffic.Credential{Kind: traffic.KindAPIKey, ID: fmt.Sprintf("ak_%d", i)}, Method: "GET",
+					Template: fmt.Sprintf("/v1/things/%d", flush), Status: 200, UserAgent: "curl/8", Source: netip.MustParsePrefix("203.0.113.0/24"),
+					Carrier: "header:X-API-Key", Calls: 3, First: hour, Last: hour,
+				}
+			}
+			if err := db.AddTraffic(b.Context(), rows); err != nil {
+				b.Fatal(err)
+			}
+		}
+		b.ReportMetric(time.Since(start).Seconds(), "s/add")
+		for name, f := range map[string]traffic.Filter{"read-all": {}, "read-one": {Credential: &traffic.Credential{Kind: traffic.KindAPIKey, ID: "ak_500"}}} {
+			start, n := time.Now(), 0
+			if err := db.Traffic(b.Context(), f, func(traffic.Row) error { n++; return nil }); err != nil || n == 0 {
+				b.Fatal(n, err)
+			}
+			b.ReportMetric(time.Since(start).Seconds(), "s/"+name)
+		}
+		info, err := os.Stat(db.file.path)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.ReportMetric(float64(info.Size())/flushes/perFlush, "B/row")
+	}
 }

@@ -36,13 +36,30 @@ func parseDSN(dsn string) (dataFile, error) {
 	return dataFile{path: path}, nil
 }
 
-// prepare makes the directory and the file if they are missing, so that nobody
-// else can read them. SQLite gives -wal and -shm the file's permissions.
-func (f dataFile) prepare() error {
-	dir := filepath.Dir(f.path)
+// takeDir makes the directory if it is missing, so that nobody else can read
+// it, and follows links: whichever way a process comes to the file, it meets
+// the same lock.
+func (f dataFile) takeDir() (dataFile, error) {
+	dir, name := filepath.Split(f.path)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return f.explainFile(err)
+		return f, f.explainFile(err)
 	}
+	path, err := filepath.EvalSymlinks(f.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		if dir, err = filepath.EvalSymlinks(dir); err == nil {
+			path = filepath.Join(dir, name)
+		}
+	}
+	if err != nil {
+		return f, f.explainFile(err)
+	}
+	return dataFile{path: path}, nil
+}
+
+// takeFile makes the file if it is missing, and closes it to everybody else.
+// SQLite gives -wal and -shm the same permissions. It is called under the lock
+// only: closing a file takes from SQLite the locks that it has on it.
+func (f dataFile) takeFile() error {
 	file, err := os.OpenFile(f.path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return f.explainFile(err)

@@ -16,7 +16,7 @@ import (
 const maxSpent = 4 << 20
 
 // errSpentFull is answered, and nobody let in, beyond maxSpent.
-var errSpentFull = fmt.Errorf("more than %d client assertions are live at one time: none can be accepted until some have expired", maxSpent)
+var errSpentFull = errors.New("too many client assertions at one time: none is accepted until some have expired")
 
 // spent is every jti that was used and may come again. Whether one is fresh is
 // asked of memory, where only the writer's goroutine looks; a commit puts all
@@ -25,6 +25,7 @@ var errSpentFull = fmt.Errorf("more than %d client assertions are live at one ti
 // makes this right.
 type spent struct {
 	live map[assertion]struct{}
+	most int        // live at one time
 	now  []spending // by the transaction that runs
 }
 
@@ -61,8 +62,8 @@ func (s *spent) spend(id assertion, expires time.Time) (fresh bool, err error) {
 	if _, used := s.live[id]; used {
 		return false, nil
 	}
-	if len(s.live) >= maxSpent {
-		return false, errSpentFull
+	if len(s.live) >= s.most {
+		return false, fmt.Errorf("%w: %d are live", errSpentFull, len(s.live))
 	}
 	s.live[id] = struct{}{}
 	s.now = append(s.now, spending{id, micros(expires.Truncate(time.Minute).Add(time.Minute))})

@@ -54,7 +54,7 @@ func (f dataFile) dsn(readOnly bool) string {
 		"trusted_schema(OFF)",
 		"cell_size_check(ON)",
 		"temp_store(MEMORY)",
-		"wal_autocheckpoint(4000)",
+		"wal_autocheckpoint(4000)",     // pages: a page written often is folded in once
 		"journal_size_limit(67108864)", // give back what a burst has taken
 	}}
 	if readOnly {
@@ -76,7 +76,7 @@ type pool struct {
 func openPool(ctx context.Context, file dataFile) (*pool, error) {
 	p := &pool{idle: make(chan *session, min(max(runtime.GOMAXPROCS(0), 2), 8))}
 	if err := p.open(ctx, file); err != nil {
-		return nil, errors.Join(file.explain(err), p.close())
+		return nil, errors.Join(err, p.close())
 	}
 	return p, nil
 }
@@ -288,6 +288,8 @@ func (f dataFile) explain(err error) error {
 		return fmt.Errorf("%s is damaged: restore a backup: %w", f.path, err)
 	case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_CANTOPEN:
 		return fmt.Errorf("%s cannot be written: the file, its -wal and -shm, and their directory must belong to the user that offkey runs as: %w", f.path, err)
+	case sqlite3.SQLITE_BUSY:
+		return fmt.Errorf("another program holds %s locked: end its transaction (a backup tool, an sqlite3 shell): %w", f.path, err)
 	case sqlite3.SQLITE_IOERR:
 		return fmt.Errorf("the disk of %s failed: nothing was written: look at the system's log: %w", f.path, err)
 	}

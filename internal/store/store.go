@@ -1,7 +1,9 @@
 // Package store keeps what offkey must not lose, in SQLite. It implements the
 // Store interfaces that the other packages declare for themselves, as
 // transitions: each is one transaction, with its audit entry and its lines of
-// the change log, and an acknowledged one has reached the disk.
+// the change log, and an acknowledged one has reached the disk. A function that
+// a transition is given may be called a second time, when the first attempt was
+// rolled back; it must have no effect but on its argument.
 //
 // All writing is done by one goroutine, which commits what is waiting together
 // (writer.go). Reading never waits for it. sqlite.go and schema/ hold what is
@@ -100,7 +102,8 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 }
 
 func open(ctx context.Context, file dataFile, o Options) (*DB, error) {
-	if err := file.prepare(); err != nil {
+	file, err := file.takeDir()
+	if err != nil {
 		return nil, err
 	}
 	lock, err := file.lock()
@@ -108,18 +111,29 @@ func open(ctx context.Context, file dataFile, o Options) (*DB, error) {
 		return nil, err
 	}
 	db := &DB{file: file, options: o, lock: lock}
-	if db.pool, err = openPool(ctx, file); err != nil {
-		return nil, errors.Join(err, lock.Close())
+	if err := db.start(ctx); err != nil {
+		return nil, errors.Join(file.explain(err), lock.Close())
+	}
+	return db, nil
+}
+
+// start does what the lock is needed for.
+func (db *DB) start(ctx context.Context) (err error) {
+	if err := db.file.takeFile(); err != nil {
+		return err
+	}
+	if db.pool, err = openPool(ctx, db.file); err != nil {
+		return err
 	}
 	if err := raiseSchema(db.pool.writing); err != nil {
-		return nil, errors.Join(file.explain(err), db.pool.close(), lock.Close())
+		return errors.Join(err, db.pool.close())
 	}
-	db.writer = newWriter(db.pool.writing, file, o)
+	db.writer = newWriter(db.pool.writing, db.file, db.options)
 	if err := db.writer.spent.load(db.pool.writing); err != nil {
-		return nil, errors.Join(file.explain(err), db.pool.close(), lock.Close())
+		return errors.Join(err, db.pool.close())
 	}
 	go db.writer.work()
-	return db, nil
+	return nil
 }
 
 // Close finishes the transitions that are waiting, refuses new ones and closes

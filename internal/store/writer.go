@@ -48,6 +48,7 @@ func newWriter(s *session, file dataFile, o Options) *writer {
 	w := &writer{
 		session: s, file: file, now: o.Now, life: o.TokenLife, log: o.Log,
 		queue: make(chan *transition, maxQueue), closing: make(chan struct{}), stopped: make(chan struct{}),
+		spent: spent{most: maxSpent},
 	}
 	w.stop = sync.OnceFunc(func() {
 		close(w.closing)

@@ -1,0 +1,148 @@
+package store
+
+import (
+	"database/sql"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/offkey/offkey/internal/apikey"
+	"github.com/offkey/offkey/internal/client"
+	"github.com/offkey/offkey/internal/keyring"
+	"github.com/offkey/offkey/internal/policy"
+	"github.com/offkey/offkey/internal/secret"
+	"github.com/offkey/offkey/internal/token"
+	"github.com/offkey/offkey/internal/traffic"
+)
+
+// useAll calls every method, so that every statement is held by a session.
+func useAll(t *testing.T, db *DB) {
+	t.Helper()
+	ctx, e, now := t.Context(), did("x"), time.Now()
+	ok := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	key := func(id string) *apikey.Key { return &apikey.Key{ID: id, Fingerprint: secret.HashOf(id)} }
+	_, err := db.LearnAPIKey(ctx, key("ak_1"), e)
+	ok(err)
+	for _, keys := range [][]*apikey.Key{{key("ak_1")}, {key("ak_2")}} {
+		_, err = db.ImportAPIKeys(ctx, keys, e)
+		ok(err)
+	}
+	for _, id := range []string{"cl_1", "cl_2"} {
+		c := client.Client{ID: id, Source: client.SourceUpgrade}
+		ok(db.RegisterUpgrade(ctx, "ak_1", &c, true, func([]*client.Client, *apikey.Key) error { c.Status = client.Active; return nil }, e))
+	}
+	ok(db.CreateClient(ctx, &client.Client{ID: "cl_3"}, e))
+	ok(db.TouchClients(ctx, map[string]map[string]time.Time{"cl_1": {"cr_1": now}}))
+	ok(db.SealAPIKey(ctx, "ak_1", "cl_1", "api", []byte{1}, e))
+	_, _, err = db.SealedAPIKey(ctx, "cl_1", "api")
+	ok(err)
+	_, err = db.ContainAPIKey(ctx, "ak_1", now.Add(-time.Hour), e)
+	ok(err)
+	_, err = db.UpdateClient(ctx, "cl_3", func(c *client.Client) error { c.Status = client.Disabled; return nil }, e)
+	ok(err)
+	ok(db.DeleteClient(ctx, "cl_1", e))
+	_, _, err = db.Clients(ctx, client.Filter{})
+	ok(err)
+	_, _, err = db.APIKeys(ctx, apikey.Filter{})
+	ok(err)
+	_, err = db.APIKeyByFingerprint(ctx, secret.HashOf("ak_1"))
+	ok(err)
+	_, _, _, err = db.APIKeyUse(ctx, "ak_1")
+	ok(err)
+	for _, jti := range []string{"a", "a"} {
+		_, err = db.SpendAssertion(ctx, "cl_1", jti, now)
+		ok(err)
+	}
+	ok(db.Revoke(ctx, token.Revocation{Kind: token.RevokeToken, ID: "x"}, e))
+	_, err = db.Revocations(ctx, now)
+	ok(err)
+	ok(db.AddSigningKey(ctx, keyring.Key{ID: "k1", Alg: "ES256", Sealed: []byte{1}}, e))
+	for range 2 {
+		ok(db.DropSigningKey(ctx, "k1", now, e))
+	}
+	r, err := policy.ParseRoute("GET /a")
+	ok(err)
+	ok(db.SetRoute(ctx, r, e))
+	ok(db.DeleteRoute(ctx, "GET /a", e))
+	_, err = db.UpdateSettings(ctx, func(s *policy.Settings) error { s.StageUntil = now; return nil }, e)
+	ok(err)
+	_, err = db.UpdateSettings(ctx, func(s *policy.Settings) error { s.StageUntil = time.Time{}; return nil }, e)
+	ok(err)
+	rows := make([]traffic.Row, trafficBatch+1)
+	for i := range rows {
+		rows[i] = traffic.Row{Hour: now, Credential: traffic.Credential{Kind: traffic.KindAPIKey, ID: "ak_1"}, Source: netip.MustParsePrefix("10.0.0.0/24"), Status: i}
+	}
+	ok(db.AddTraffic(ctx, rows))
+	for _, f := range []traffic.Filter{{}, {Credential: &rows[0].Credential}} {
+		ok(db.Traffic(ctx, f, func(traffic.Row) error { return nil }))
+	}
+	_, err = db.TrafficFloor(ctx)
+	ok(err)
+	_, _, err = db.VerifyAudit(ctx)
+	ok(err)
+	_, err = db.ChangesSince(ctx, 0, 1)
+	ok(err)
+	for _, at := range []time.Time{now, now.AddDate(1, 0, 0)} {
+		_, err = db.Clean(ctx, at, 1000)
+		ok(err)
+	}
+	ok(db.Check(ctx))
+}
+
+func TestQueriesGoByIndex(t *testing.T) {
+	db := openNew(t)
+	useAll(t, db)
+	// These read all that there is, of which there is little, or an end of it.
+	whole := []string{
+		"FROM route ORDER BY match", "FROM setting", "FROM signing_key ORDER BY", "FROM sealed_apikey GROUP BY", "FROM sqlite_schema",
+		"coalesce(min(seq), 1) FROM change_log", "(SELECT max(seq) FROM change_log)", "coalesce(min(hour), 0) FROM traffic", "SELECT ids FROM spent_assertion",
+		"FROM revocation WHERE expires > ? ORDER BY", "SELECT sqlite_version()",
+	}
+	looked := 0
+	explain := func(s *session) {
+		for query := range s.held {
+			verb, _, _ := strings.Cut(strings.TrimSpace(query), " ")
+			if verb != "SELECT" && verb != "UPDATE" && verb != "DELETE" {
+				continue
+			}
+			looked++
+			err := (&session{conn: s.conn, held: map[string]*sql.Stmt{}}).each("EXPLAIN QUERY PLAN "+query, make(args, strings.Count(query, "?")), func(scan func(...any) error) error {
+				var id, parent, unused int
+				var step string
+				if err := scan(&id, &parent, &unused, &step); err != nil {
+					return err
+				}
+				if !strings.HasPrefix(step, "SCAN ") && !strings.Contains(step, "TEMP B-TREE") {
+					return nil
+				}
+				for _, fine := range whole {
+					if strings.Contains(query, fine) {
+						return nil
+					}
+				}
+				t.Errorf("%s\n\t%s", strings.Join(strings.Fields(query), " "), step)
+				return nil
+			})
+			if err != nil {
+				t.Errorf("%s: %v", query, err)
+			}
+		}
+	}
+	if err := db.change(t.Context(), func(x *tx) error { explain(x.session); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	for range cap(db.pool.idle) {
+		s := <-db.pool.idle
+		explain(s)
+		defer func() { db.pool.idle <- s }()
+	}
+	if looked < 40 {
+		t.Errorf("only %d statements were looked at", looked)
+	}
+}

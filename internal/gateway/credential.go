@@ -119,10 +119,25 @@ func (c *call) lookUpToken() tokenPart {
 	case c.presented.TokenScheme != "Bearer":
 		c.badToken = errNotBound
 		return badToken
+	case !c.outlives(verified.Claims().APIKeyID):
+		c.badToken = errAPIKeyEnded
+		return badToken
 	}
 	c.token = verified
 	return goodToken
 }
+
+// outlives reports whether a token that an apikey was exchanged for still holds:
+// it ends with the apikey.
+func (c *call) outlives(apikeyID string) bool {
+	if apikeyID == "" {
+		return true
+	}
+	k := c.g.Index.ByID(apikeyID)
+	return k != nil && c.rules.StageOf(k.Stage).OpensUpgrade()
+}
+
+var errAPIKeyEnded = oauth.InvalidToken("the access token was exchanged for an API key that is no longer accepted")
 
 var errNotBound = oauth.InvalidToken("the access token is not bound to a DPoP key: send it as Bearer")
 

@@ -39,6 +39,14 @@ func (c *call) forward() {
 	var target url.URL
 	exact := setTarget(&target, c.target)
 	c.forwarder.proxy.Transport = c.upstream.transport(c.r, exact)
+	defer func() {
+		if p := recover(); p != nil {
+			// The API broke off. The caller gets as much as it would have had
+			// from the API itself, and a connection that closes.
+			_ = http.NewResponseController(c.w).Flush()
+			panic(p)
+		}
+	}()
 	c.forwarder.proxy.ServeHTTP(c.w, c.r)
 	if c.chunked {
 		// net/http would give a short answer a length that the API did not.

@@ -8,11 +8,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -402,8 +404,13 @@ func until(t testing.TB, what string, holds func() bool) {
 	t.Fatalf("waited ten seconds in vain: %s", what)
 }
 
-
 // revocationOf refuses what a client was given so far.
 func revocationOf(clientID string, now time.Time) token.Revocation {
 	return token.Revocation{Kind: token.RevokeClient, ID: clientID, Before: now, Expires: now.Add(time.Hour)}
+}
+
+// TestMain keeps what net/http says about hostile APIs out of the output.
+func TestMain(m *testing.M) {
+	log.SetOutput(io.Discard)
+	os.Exit(m.Run())
 }

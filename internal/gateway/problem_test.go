@@ -271,4 +271,3 @@ func TestShellQuote(t *testing.T) {
 		}
 	}
 }
-

@@ -530,4 +530,3 @@ func TestAnAnswerThatBreaksIsNotEndedCleanly(t *testing.T) {
 		t.Errorf("the next call: %d %q", got.StatusCode, got.body)
 	}
 }
-

@@ -78,6 +78,10 @@ type upstream struct {
 	Upstream
 	in    carrier
 	http1 *http.Transport
+	// fresh is http1 for calls that cannot be sent again: it reuses connections
+	// only within moments, because an API may close one that is idle just as a
+	// call is sent on it, and who can tell then whether it was carried out.
+	fresh *http.Transport
 	http2 *http.Transport
 	exact *exactTransport
 	// private is a connection that nobody else can read: TLS or loopback.
@@ -148,6 +152,7 @@ func isPrivate(u *url.URL) bool {
 const (
 	maxIdlePerHost = 1024
 	idleTimeout    = 90 * time.Second
+	freshTimeout   = time.Second // less than any server's keep-alive time
 	dialTimeout    = 10 * time.Second
 	bufferSize     = 16 << 10
 )
@@ -172,7 +177,8 @@ func newUpstream(o Upstream) *upstream {
 	http2.SetHTTP2(o.URL.Scheme == "https")
 	http2.SetUnencryptedHTTP2(o.URL.Scheme == "http")
 	u := &upstream{Upstream: o, in: newCarrier(o.In), private: isPrivate(o.URL)}
-	u.http1, u.http2 = transport(&http1), transport(&http2)
+	u.http1, u.http2, u.fresh = transport(&http1), transport(&http2), transport(&http1)
+	u.fresh.IdleConnTimeout = freshTimeout
 	u.exact = &exactTransport{dial: u.http1.DialContext, tls: tlsConfig}
 	return u
 }
@@ -211,6 +217,7 @@ func (us *upstreams) closeIdle() {
 	}
 	for u := range closed {
 		u.http1.CloseIdleConnections()
+		u.fresh.CloseIdleConnections()
 		u.http2.CloseIdleConnections()
 	}
 }
@@ -223,8 +230,17 @@ func (u *upstream) transport(r *http.Request, exact bool) http.RoundTripper {
 		return u.http2
 	case !exact:
 		return u.exact
+	case !isRepeatable(r):
+		return u.fresh
 	}
 	return u.http1
+}
+
+// isRepeatable reports whether http.Transport sends a request again when its
+// connection turns out to be closed: without a body, by a method that changes
+// nothing (RFC 9110 §9.2.2).
+func isRepeatable(r *http.Request) bool {
+	return r.ContentLength == 0 && (isSafe(r.Method) || r.Method == http.MethodOptions)
 }
 
 func isGRPC(h http.Header) bool {

@@ -175,7 +175,10 @@ func (f *framing) endLine(line []byte) *wireRefusal {
 
 func (f *framing) endRequestLine(line []byte) {
 	_, rest, ok := bytes.Cut(line, []byte(" "))
-	if !ok || len(rest) == 0 || string(line) == "PRI * HTTP/2.0" {
+	if !ok || len(rest) == 0 {
+		// Also the second line of the HTTP/2 preface, `SM` (RFC 9113 §3.4). The
+		// first one alone proves nothing: net/http reads on in HTTP/1 behind
+		// `PRI * HTTP/2.0` with headers.
 		f.at = outsideHTTP1
 		return
 	}

@@ -237,6 +237,8 @@ var corpus = []struct {
 	{"G-23 after an empty line behind a POST", "POST /1 HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc\r\nGET /2 HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nContent-Length: 0\r\n\r\n", []string{"200", refusedFraming}, []string{"abc"}},
 	{"G-23 after a long cookie", "GET /1 HTTP/1.1\r\nHost: a\r\nCookie: " + strings.Repeat("c", 3*maxLine) + "\r\n\r\nGET /2 HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nContent-Length: 0\r\n\r\n", []string{"200", refusedFraming}, []string{""}},
 	{"G-23 after a long target", "GET /1?" + strings.Repeat("c", 3*maxLine) + " HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\nGET /2 HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nContent-Length: 0\r\n\r\n", []string{"200", refusedFraming}, []string{"a"}},
+	{"G-23 behind what begins like the preface of HTTP/2", "PRI * HTTP/2.0\r\nHost: a\r\n\r\nGET /2 HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nContent-Length: 0\r\n\r\n", []string{"200", refusedFraming}, []string{""}},
+	{"G-23 in what begins like the preface of HTTP/2", "GET /1 HTTP/1.1\r\nHost: a\r\n\r\nPRI * HTTP/2.0\r\nHost: a\r\nContent-Length: 0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", []string{"200", refusedFraming}, []string{""}},
 	{"G-23 endless length", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: " + strings.Repeat("0", 2*maxLine) + "1\r\n\r\na", []string{refusedFraming}, nil},
 
 	{"G-03 absolute target for another host", "GET http://b/admin HTTP/1.1\r\nHost: a\r\n\r\n", []string{refusedHost}, nil},

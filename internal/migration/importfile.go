@@ -172,7 +172,6 @@ func (f ImportFile) readCSV(in io.Reader, yield func(importedLine, error) error)
 		if err == io.EOF {
 			return nil
 		}
-		number, _ := rows.FieldPos(0)
 		var broken *csv.ParseError
 		switch {
 		case errors.As(err, &broken):
@@ -183,6 +182,7 @@ func (f ImportFile) readCSV(in io.Reader, yield func(importedLine, error) error)
 		case err != nil:
 			return err
 		}
+		number, _ := rows.FieldPos(0)
 		l, err := f.lineOf(number, names, func(name string) string {
 			if i := slices.Index(names, name); i < len(row) {
 				return row[i]

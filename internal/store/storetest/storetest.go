@@ -73,6 +73,7 @@ type Store interface {
 	AuditHead(ctx context.Context) (audit.Head, error)
 	VerifyAudit(ctx context.Context) (entries int64, head audit.Head, err error)
 
+	Identify(ctx context.Context, name, value string) (kept string, err error)
 	Clean(ctx context.Context, now time.Time, limit int) (deleted int, err error)
 	Check(ctx context.Context) error
 	Backup(ctx context.Context, path string) error

@@ -55,6 +55,25 @@ func testUpkeep(t *testing.T, open Open) {
 			b.ok(b.Check(b.ctx()))
 		}
 	})
+	t.Run("an identity is the first that was given, also to those who come together", func(t *testing.T) {
+		b := setUp(t, open)
+		got := make([]string, 20)
+		together(len(got), func(i int) {
+			var err error
+			if got[i], err = b.Identify(b.ctx(), "master key", fmt.Sprint("id ", i)); err != nil {
+				t.Error(err)
+			}
+		})
+		b.reopen()
+		first, err := b.Identify(b.ctx(), "master key", "another")
+		b.ok(err)
+		for _, id := range got {
+			b.same("identity", id, first)
+		}
+		other, err := b.Identify(b.ctx(), "pepper", "mine")
+		b.ok(err)
+		b.same("of another name", other, "mine")
+	})
 	t.Run("a backup is made while others write, once for each path", func(t *testing.T) {
 		b := setUp(t, open)
 		transitions(b)

@@ -1,28 +1,24 @@
 package api
 
 import (
-	"errors"
 	"net/http"
-	"slices"
 
-	"github.com/offkey/offkey/internal/apikey"
+	"github.com/offkey/offkey/internal/migration"
 )
 
-// importBatch is how many apikeys are written in one transaction.
-const importBatch = 5000
+// maxImportBytes bounds a list of apikeys that is brought in.
+const maxImportBytes = 512 << 20
 
-// imported says what an import has changed, or would change.
-type imported struct {
-	apikey.ImportResult
-	Rows     int      `json:"rows"`
-	Warnings []string `json:"warnings"`
-	DryRun   bool     `json:"dry_run,omitempty"`
-}
+// importColumns are the parameters that name the columns of a list.
+var importColumns = []string{"key", "label", "owner", "contact", "enabled"}
 
-// importAPIKeys reads the whole list before anything is written. Bringing the
-// same list in again changes nothing.
+// importAPIKeys takes in the list that is the body of the request.
 func (s *Server) importAPIKeys(r *http.Request) (any, error) {
-	q, err := readQuery(r, "dry_run", "format")
+	allowed := []string{"dry_run", "format"}
+	for _, field := range importColumns {
+		allowed = append(allowed, "column."+field)
+	}
+	q, err := readQuery(r, allowed...)
 	if err != nil {
 		return nil, err
 	}
@@ -30,44 +26,24 @@ func (s *Server) importAPIKeys(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	list, err := readKeyList(http.MaxBytesReader(nil, r.Body, maxImportBytes), q.text("format"), s.now(), s.o.Fingerprint)
-	if err != nil {
-		return nil, err
-	}
-	out := imported{Rows: list.rows, Warnings: orNone(list.warnings()), DryRun: dryRun}
-	for batch := range slices.Chunk(list.keys, importBatch) {
-		var part apikey.ImportResult
-		if dryRun {
-			part, err = s.foresee(r, batch)
-		} else {
-			part, err = s.store.ImportAPIKeys(r.Context(), batch, event(r, "apikeys.imported", "", map[string]int{"apikeys": len(batch)}))
+	f := migration.ImportFile{Format: q.text("format"), Columns: map[string]string{}}
+	for _, field := range importColumns {
+		if name := q.text("column." + field); name != "" {
+			f.Columns[field] = name
 		}
-		if err != nil {
-			return nil, err
-		}
-		out.Added += part.Added
-		out.Updated += part.Updated
-		out.Unchanged += part.Unchanged
 	}
-	return out, nil
+	actor, _ := actorOf(r.Context()) // Handler lets nobody in without
+	report, err := s.o.Road.Import(r.Context(), f, http.MaxBytesReader(nil, r.Body, maxImportBytes), actor, dryRun)
+	if err != nil && report.Lines == 0 && r.Context().Err() == nil { // nothing of the list could be taken for one
+		return nil, notAList(err)
+	}
+	return report, err
 }
 
-// foresee is what importing would change. It asks apikey by apikey, as the
-// import does.
-func (s *Server) foresee(r *http.Request, keys []*apikey.Key) (res apikey.ImportResult, err error) {
-	differs := func(now, then string) bool { return now != "" && now != then }
-	for _, k := range keys {
-		old, err := s.store.APIKeyByFingerprint(r.Context(), k.Fingerprint)
-		switch {
-		case errors.Is(err, apikey.ErrNotFound):
-			res.Added++
-		case err != nil:
-			return apikey.ImportResult{}, err
-		case old.KnownBy != apikey.KnownByImport || differs(k.Label, old.Label) || differs(k.Owner, old.Owner) || differs(k.Contact, old.Contact):
-			res.Updated++
-		default:
-			res.Unchanged++
-		}
+// notAList says what is wrong with a list as a whole.
+func notAList(err error) error {
+	if p := problemOf(err); p.Status < http.StatusInternalServerError {
+		return p
 	}
-	return res, nil
+	return badRequest("start a CSV list with a line such as `key,label,owner,contact`, or name its columns", "%v", err)
 }

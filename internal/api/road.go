@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"io"
 	"time"
 
 	"github.com/offkey/offkey/internal/apikey"
@@ -21,6 +22,7 @@ type Road interface {
 	Plan(ctx context.Context, q migration.PlanRequest) (migration.Plan, error)
 	Status(ctx context.Context) (migration.Status, error)
 	SetStage(ctx context.Context, c migration.StageChange) (migration.StageResult, error)
+	Import(ctx context.Context, f migration.ImportFile, in io.Reader, actor string, dryRun bool) (migration.ImportReport, error)
 	// Approve lets a client have what it waits for; nil scopes are all.
 	Approve(ctx context.Context, clientID string, scopes oauth.Scope, actor string) (*client.Client, error)
 	// Observed lists the operations that were seen and that no rule is for.
@@ -32,7 +34,6 @@ type APIKeyStore interface {
 	APIKey(ctx context.Context, id string) (*apikey.Key, error)
 	APIKeys(ctx context.Context, f apikey.Filter) (keys []*apikey.Key, next string, err error)
 	APIKeyByFingerprint(ctx context.Context, fingerprint secret.Hash) (*apikey.Key, error)
-	ImportAPIKeys(ctx context.Context, keys []*apikey.Key, e audit.Event) (apikey.ImportResult, error)
 	// UpdateAPIKeys changes all of them or none.
 	UpdateAPIKeys(ctx context.Context, ids []string, change func(*apikey.Key) error, e audit.Event) ([]*apikey.Key, error)
 	// ContainAPIKey blocks it and stops what was made with it at since or

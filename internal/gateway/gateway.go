@@ -111,7 +111,7 @@ func New(o Options) (*Gateway, error) {
 		return nil, fmt.Errorf("gateway metrics: %w", err)
 	}
 	g.metadata = newMetadata(resource, o.Resource, o.Issuer)
-	g.learner = newLearner(o.Learning, o.Index, o.Reader, o.Log)
+	g.learner = newLearner(o.Learning, o.Index, o.Reader, o.Tally, o.Log)
 	g.access = newAccessLog(o.AccessLog)
 	g.calls.New = func() any { return newCall(g) }
 	return g, nil

@@ -12,6 +12,7 @@ import (
 	"github.com/offkey/offkey/internal/apikey"
 	"github.com/offkey/offkey/internal/policy"
 	"github.com/offkey/offkey/internal/secret"
+	"github.com/offkey/offkey/internal/traffic"
 )
 
 // Learner keeps what was learnt from the API's answers.
@@ -111,16 +112,28 @@ type learner struct {
 	waiting []candidate // for their place to be proven
 	proven  []candidate // to be handed to the Learner
 	suspend map[string]bool
-	pending map[secret.Hash]struct{} // fingerprints of waiting and proven
+	pending map[secret.Hash][]heard // what came with the apikeys that are waiting or proven
+	tally   *traffic.Tally
 }
 
-func newLearner(o Learning, index *apikey.Index, reader *apikey.Reader, log *slog.Logger) *learner {
+// heard is a call with an apikey that is not known yet, as it was counted.
+type heard struct {
+	observation traffic.Observation
+	template    string
+	known       bool
+}
+
+// maxHeard is how many calls of an apikey are counted under it once it is
+// learnt; those beyond stay with the unknown.
+const maxHeard = 64
+
+func newLearner(o Learning, index *apikey.Index, reader *apikey.Reader, tally *traffic.Tally, log *slog.Logger) *learner {
 	if len(o.ValidUnless) == 0 {
 		o.ValidUnless = []int{http.StatusUnauthorized}
 	}
 	return &learner{
 		Learning: o, index: index, reader: reader, log: log, wake: make(chan struct{}, 1),
-		places: map[place]*evidence{}, suspend: map[string]bool{}, pending: map[secret.Hash]struct{}{},
+		places: map[place]*evidence{}, suspend: map[string]bool{}, pending: map[secret.Hash][]heard{}, tally: tally,
 	}
 }
 
@@ -331,7 +344,7 @@ func (l *learner) nominate(c *call, at place, e *evidence) {
 	}
 	found := c.presented.Values[0]
 	fingerprint := c.g.Pepper.Fingerprint(found.Value.Reveal())
-	if _, twice := l.pending[fingerprint]; twice {
+	if _, twice := l.pending[fingerprint]; twice && !l.superseded(fingerprint, at) {
 		l.wakeUp()
 		return
 	}
@@ -358,6 +371,20 @@ func (l *learner) nominate(c *call, at place, e *evidence) {
 	l.wakeUp()
 }
 
+// superseded gives up a candidate that waits where the API cannot be asked, for
+// the same apikey's call at a place where it can.
+func (l *learner) superseded(fingerprint secret.Hash, at place) bool {
+	if !l.Probe || !isSafe(at.method) {
+		return false
+	}
+	i := slices.IndexFunc(l.waiting, func(w candidate) bool { return w.Fingerprint == fingerprint && w.target == "" })
+	if i < 0 {
+		return false
+	}
+	l.waiting = slices.Delete(l.waiting, i, i+1)
+	return true
+}
+
 // accept hands a candidate of a proven place to the Learner.
 func (l *learner) accept(n candidate, e *evidence) {
 	if len(l.proven) >= maxCandidates {
@@ -366,7 +393,7 @@ func (l *learner) accept(n candidate, e *evidence) {
 	}
 	e.left--
 	e.accepted = true
-	l.pending[n.Fingerprint] = struct{}{}
+	l.hold(n)
 	l.proven = append(l.proven, n)
 	l.wakeUp()
 }
@@ -382,14 +409,56 @@ func (l *learner) wait(n candidate) {
 		return n.At.Sub(w.At) > candidateLife && l.forget(w)
 	})
 	if same >= maxPerPlace {
+		l.forget(n)
 		return
 	}
 	if len(l.waiting) >= maxCandidates {
 		l.forget(l.waiting[0])
 		l.waiting = slices.Delete(l.waiting, 0, 1)
 	}
-	l.pending[n.Fingerprint] = struct{}{}
+	l.hold(n)
 	l.waiting = append(l.waiting, n)
+}
+
+// hold remembers what comes with the candidate from now on.
+func (l *learner) hold(n candidate) {
+	if _, held := l.pending[n.Fingerprint]; !held {
+		l.pending[n.Fingerprint] = nil
+	}
+}
+
+// hear remembers a call, counted with the unknown, whose apikey may be learnt.
+func (l *learner) hear(c *call, h heard) {
+	l.mu.RLock()
+	none := len(l.pending) == 0
+	l.mu.RUnlock()
+	if none || len(c.presented.Values) != 1 {
+		return
+	}
+	fingerprint := c.g.Pepper.Fingerprint(c.presented.Values[0].Value.Reveal())
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	calls, held := l.pending[fingerprint]
+	if !held || len(calls) >= maxHeard {
+		return
+	}
+	o := &h.observation // its strings are the request's
+	o.Method, o.Path, o.UserAgent = strings.Clone(o.Method), "", strings.Clone(o.UserAgent)
+	l.pending[fingerprint] = append(calls, h)
+}
+
+// reassign counts what came with an apikey under it, now that it is known.
+func (l *learner) reassign(fingerprint secret.Hash) {
+	k := l.index.Lookup(fingerprint)
+	if k == nil {
+		return
+	}
+	l.mu.Lock()
+	calls := l.pending[fingerprint]
+	l.mu.Unlock()
+	for _, h := range calls {
+		l.tally.Reassign(h.observation, h.template, h.known, traffic.Credential{Kind: traffic.KindAPIKey, ID: k.ID})
+	}
 }
 
 // promote learns what waited for a place that is proven by now.
@@ -450,8 +519,9 @@ func (l *learner) wakeUp() {
 	}
 }
 
-// learnPace is the least time between two rounds: one pair of probes a second.
-const learnPace = time.Second
+// learnPace is the least time between two rounds: five pairs of probes a second
+// at most, and one pair per place.
+const learnPace = 200 * time.Millisecond
 
 // run learns until ctx ends.
 func (l *learner) run(ctx context.Context, now func() time.Time) {
@@ -494,6 +564,7 @@ func (l *learner) round(ctx context.Context, now time.Time) (more bool) {
 			more = true
 			break
 		}
+		l.reassign(n.Fingerprint)
 		l.mu.Lock()
 		l.forget(n)
 		l.mu.Unlock()

@@ -55,6 +55,9 @@ func (c *call) observe(status int, denied string) {
 	}
 	template, known := c.template(o.Credential.Known(), status)
 	c.g.Tally.Add(o, template, known)
+	if o.Credential.Kind == traffic.KindUnknown && isSuccess(status) {
+		c.g.learner.hear(c, heard{o, template, known})
+	}
 }
 
 // credential is what the call is counted under.

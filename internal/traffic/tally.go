@@ -66,6 +66,18 @@ func NewTally() *Tally { return &Tally{seed: maphash.MakeSeed()} }
 // with a usual method, and with their template only if known says that a known
 // credential has used it or that the path has a route.
 func (t *Tally) Add(o Observation, template string, known bool) {
+	t.add(o, template, known, 1)
+}
+
+// Reassign counts a call, which Add has counted, under another credential: the
+// apikey that it came with has become known since.
+func (t *Tally) Reassign(o Observation, template string, known bool, to Credential) {
+	t.add(o, template, known, -1)
+	o.Credential = to
+	t.add(o, template, true, 1)
+}
+
+func (t *Tally) add(o Observation, template string, known bool, calls int64) {
 	c := cell{
 		hour: hourOf(o.At), credential: o.Credential, method: clip(o.Method), template: template, status: o.Status,
 		agent: clip(o.UserAgent), source: o.Source, carrier: o.Carrier, outcome: o.Outcome,
@@ -86,7 +98,7 @@ func (t *Tally) Add(o Observation, template string, known bool) {
 	if n == nil {
 		n = shard.row(shard.admit(c, t.seed))
 	}
-	n.add(1, o.At, o.At)
+	n.add(calls, o.At, o.At)
 }
 
 func (t *Tally) shard(c Credential) *tallyShard {
@@ -153,6 +165,9 @@ func (t *Tally) Drain() []Row {
 		shard.rows = nil
 		shard.mu.Unlock()
 		for c, n := range full {
+			if n.calls == 0 {
+				continue // counted and reassigned since the last drain
+			}
 			hour := c.hour
 			if hour == 0 {
 				hour = hourOf(n.last)
@@ -187,10 +202,10 @@ func (t *Tally) Restore(rows []Row) {
 }
 
 func (n *count) add(calls int64, first, last time.Time) {
-	if n.calls == 0 || first.Before(n.first) {
+	if n.first.IsZero() || first.Before(n.first) {
 		n.first = first
 	}
-	if n.calls == 0 || last.After(n.last) {
+	if last.After(n.last) {
 		n.last = last
 	}
 	n.calls += calls

@@ -296,3 +296,30 @@ func TestSourceOf(t *testing.T) {
 		t.Errorf("no address is of %v", got)
 	}
 }
+
+func TestReassignedCallsLeaveNoRowBehind(t *testing.T) {
+	tally := NewTally()
+	o := Observation{At: time.Unix(1_800_000_000, 0), Credential: Credential{Kind: KindUnknown}, Method: "GET", Status: 200, UserAgent: "curl/8"}
+	known := Credential{Kind: KindAPIKey, ID: "ak_1"}
+	tally.Add(o, "/v1/orders", false)
+	tally.Reassign(o, "/v1/orders", false, known)
+	rows := tally.Drain()
+	if len(rows) != 1 || rows[0].Credential != known || rows[0].Calls != 1 || rows[0].UserAgent != "curl/8" || rows[0].Template != "/v1/orders" {
+		t.Fatalf("%+v", rows)
+	}
+	tally.Add(o, "/v1/orders", false)
+	if rows = tally.Drain(); rows[0].Calls != 1 {
+		t.Fatalf("%+v", rows)
+	}
+	tally.Reassign(o, "/v1/orders", false, known)
+	var sum int64
+	for _, row := range tally.Drain() {
+		sum += row.Calls
+		if row.Credential.Kind == KindUnknown && row.Calls != -1 {
+			t.Errorf("what was drained before is not taken back: %+v", row)
+		}
+	}
+	if sum != 0 {
+		t.Errorf("reassigning changed the number of calls by %d", sum)
+	}
+}

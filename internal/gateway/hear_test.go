@@ -1,0 +1,81 @@
+package gateway
+
+import (
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/offkey/offkey/internal/traffic"
+)
+
+// keyedAPI lets calls through that bring the right apikey.
+func keyedAPI(right string) http.HandlerFunc {
+	return func(rw http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("X-API-Key") != right {
+			rw.WriteHeader(http.StatusUnauthorized)
+		}
+	}
+}
+
+// TestCallsBeforeLearningAreCountedUnderTheAPIKey: an apikey is known only after
+// the API was asked about its route, and what it did until then is its own.
+func TestCallsBeforeLearningAreCountedUnderTheAPIKey(t *testing.T) {
+	const right = "right-0123456789"
+	w := newWorld(t, func(w *world) {
+		w.handle(keyedAPI(right))
+		w.options.Learning = Learning{Learner: w.learnt, Probe: true}
+	}).serve()
+	go w.gateway.Run(t.Context())
+	for range 3 {
+		w.get("/v1/orders/7", "X-API-Key: "+right)
+	}
+	w.get("/v1/orders/7", "X-API-Key: junk-0123456789")
+	waitFor(t, func() bool { return w.learnt.count() == 1 && len(w.pendingCalls()) == 0 })
+	w.get("/v1/orders/8", "X-API-Key: "+right)
+	calls := map[string]int64{}
+	for _, row := range w.rows() {
+		if row.Calls <= 0 {
+			t.Errorf("a row counts %d calls: %+v", row.Calls, row)
+		}
+		calls[row.Credential.Kind] += row.Calls
+	}
+	if calls[traffic.KindAPIKey] != 4 || calls[traffic.KindUnknown] != 1 {
+		t.Fatalf("counted %v, want 4 of the apikey and 1 unknown", calls)
+	}
+}
+
+// TestAPIKeySeenFirstWhereTheAPICannotBeAsked: a POST is never repeated, so the
+// apikey's next GET takes its place.
+func TestAPIKeySeenFirstWhereTheAPICannotBeAsked(t *testing.T) {
+	const right = "right-0123456789"
+	w := newWorld(t, func(w *world) {
+		w.handle(keyedAPI(right))
+		w.options.Learning = Learning{Learner: w.learnt, Probe: true}
+	}).serve()
+	go w.gateway.Run(t.Context())
+	w.send("POST", "/v1/orders", "X-API-Key: "+right, "Content-Length: 0")
+	w.get("/v1/orders/7", "X-API-Key: "+right)
+	waitFor(t, func() bool { return w.learnt.count() == 1 })
+}
+
+// pendingCalls are the apikeys that wait to be learnt.
+func (w *world) pendingCalls() map[string]int {
+	l := w.gateway.learner
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	pending := map[string]int{}
+	for fingerprint, calls := range l.pending {
+		pending[fingerprint.String()] = len(calls)
+	}
+	return pending
+}
+
+func waitFor(t *testing.T, done func() bool) {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		if done() {
+			return
+		}
+	}
+	t.Fatal("waited for ten seconds")
+}

@@ -183,7 +183,7 @@ func (f *framing) endRequestLine(line []byte) {
 		return
 	}
 	f.at = inHeaders
-	f.head.http10 = line[len(line)-1] == '0'
+	f.head.http10 = line[len(line)-1] == '0' && string(line) != "PRI * HTTP/2.0"
 	if rest[0] != '/' {
 		target, _, _ := strings.Cut(string(rest), " ")
 		f.head.authority = policy.ParseTarget(target).Authority

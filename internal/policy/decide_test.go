@@ -265,11 +265,20 @@ func TestEnforcesEverywhereOnlyWithoutException(t *testing.T) {
 // everyPrincipal visits all that a call can bring.
 func everyPrincipal(visit func(Principal)) {
 	for kind := range ForeignToken + 2 {
-		for stage := range apikey.Blocked + 2 {
-			for _, fault := range []string{"", CodeCredentialConflict, CodeCredentialDuplicate} {
-				for _, scope := range []oauth.Scope{nil, {"read:orders"}, {"a", "b"}} {
-					for _, client := range []string{"", "cl_on", "cl_off"} {
-						visit(Principal{Kind: kind, ID: "id", ClientID: client, Stage: stage, Scope: scope, Fault: fault})
+		for _, fault := range []string{"", CodeCredentialConflict, CodeCredentialDuplicate} {
+			for _, client := range []string{"", "cl_on", "cl_off"} {
+				p := Principal{Kind: kind, ID: "id", ClientID: client, Fault: fault}
+				visit(p)
+				for stage := range apikey.Blocked + 2 {
+					if kind == KnownAPIKey || kind == TokenClient {
+						p.Stage, p.Exchanged = stage, kind == TokenClient
+						visit(p)
+					}
+				}
+				for _, scope := range []oauth.Scope{{"read:orders"}, {"a", "b"}} {
+					if kind == TokenClient {
+						p.Scope, p.Exchanged = scope, false
+						visit(p)
 					}
 				}
 			}
@@ -322,6 +331,8 @@ func holdsForOne(t *testing.T, rs *Ruleset, p Principal, d Decision) {
 		t.Fatalf("%+v: passes in stage %v", p, own)
 	case p.Kind == BadToken && d.Allow:
 		t.Fatalf("%+v: a bad token passes", p)
+	case p.Kind == TokenClient && p.Exchanged && !own.OpensUpgrade() && d.Allow:
+		t.Fatalf("%+v: a token outlives its apikey", p)
 	case p.Kind == TokenClient && p.Fault == CodeCredentialConflict && d.Allow:
 		t.Fatalf("%+v: a conflict passes", p)
 	case rs.Strictness() < On && own.Passes() && (p.Kind == KnownAPIKey || p.Kind == Nobody || p.Kind == ForeignToken) && d.Denied():

@@ -70,6 +70,11 @@ func (c *call) rewrite(p *httputil.ProxyRequest) {
 	target.RawQuery = c.setCredential(out.Header, target.RawQuery)
 	target.HasQuery = target.HasQuery && (target.RawQuery != "" || c.target.RawQuery == "")
 	setTarget(out.URL, target)
+	// net/http writes one User-Agent, and none that is empty. It knows the
+	// header by its usual spelling only.
+	if v := out.Header["User-Agent"]; len(v) > 1 || len(v) == 1 && v[0] == "" {
+		respell(out.Header, out.Header, "User-Agent", "user-agent")
+	}
 }
 
 // answered sees the API's answer before the caller does.

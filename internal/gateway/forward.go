@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"errors"
+	"io"
 	"log"
 	"log/slog"
 	"net"
@@ -30,10 +31,15 @@ func newCall(g *Gateway) *call {
 
 // forward sends the call to the API and its answer back.
 func (c *call) forward() {
-	if c.r.ProtoMajor == 1 && c.r.ContentLength != 0 {
+	r := c.r
+	if r.ProtoMajor == 1 && r.ContentLength != 0 {
 		// Without it net/http eats the rest of a body as soon as an answer
 		// begins, although the API may still be reading it.
 		_ = http.NewResponseController(c.w).EnableFullDuplex()
+		// A copy: net/http looks at the type of its own request's body.
+		c.body = &callerBody{ReadCloser: r.Body}
+		r = r.WithContext(r.Context())
+		r.Body = c.body
 	}
 	c.r.URL.RawQuery = "" // the raw one is judged and sent; nobody shall clean it in between
 	var target url.URL
@@ -47,11 +53,53 @@ func (c *call) forward() {
 			panic(p)
 		}
 	}()
-	c.forwarder.proxy.ServeHTTP(c.w, c.r)
-	if c.chunked {
+	c.forwarder.proxy.ServeHTTP(c.w, r)
+	broken := c.body.isBroken()
+	if c.chunked || broken {
 		// net/http would give a short answer a length that the API did not.
 		_ = http.NewResponseController(c.w).Flush()
 	}
+	if broken {
+		panic(http.ErrAbortHandler) // ends the connection
+	}
+}
+
+// callerBody notices a body that breaks off or is wrongly framed. Of such a one
+// it is not known where it ends: what follows on the connection must not be read
+// as another request. net/http ends the connection itself, but not while it
+// serves in full duplex.
+type callerBody struct {
+	io.ReadCloser
+	mu     sync.Mutex
+	broken bool
+}
+
+func (b *callerBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && err != io.EOF && !errors.Is(err, http.ErrBodyReadAfterClose) {
+		b.mu.Lock()
+		b.broken = true
+		b.mu.Unlock()
+	}
+	return n, err
+}
+
+// Close looks for the end of the body, as far as net/http is willing to.
+func (b *callerBody) Close() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	err := b.ReadCloser.Close()
+	b.broken = b.broken || err != nil
+	return err
+}
+
+func (b *callerBody) isBroken() bool {
+	if b == nil {
+		return false
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.broken
 }
 
 // rewrite makes the request that the API gets.
@@ -130,6 +178,11 @@ const statusClientGone = 499
 func (c *call) failed(_ http.ResponseWriter, req *http.Request, err error) {
 	if c.r.Context().Err() != nil {
 		c.observe(statusClientGone, "")
+		return
+	}
+	if c.body.isBroken() {
+		c.w.Header()["Connection"] = []string{"close"}
+		c.refuse(codeAmbiguousFraming)
 		return
 	}
 	code := codeUpstreamUnavailable

@@ -152,7 +152,8 @@ type call struct {
 	judged    bool // there is a decision
 
 	toAPI   credential // what the API receives in place of the caller's
-	status  int        // answered, 0 before
+	body    *callerBody
+	status  int // answered, 0 before
 	outcome string
 	chunked bool // the API's answer has no length
 

@@ -22,7 +22,7 @@ var outcomes = func() map[string]*outcome {
 		policy.CodeAPIKeyUnknown, policy.CodeCredentialMissing, policy.CodeCredentialConflict, policy.CodeCredentialDuplicate,
 		policy.CodeInvalidToken, policy.CodeForeignToken, policy.CodeInsufficientScope, policy.CodeUnknownRoute,
 		policy.CodeAmbiguousRequest,
-		codeNotFound, codeHostUnknown, codeMethodRefused, codeTargetRefused, codeRateLimited,
+		codeNotFound, codeHostUnknown, codeMethodRefused, codeTargetRefused, codeAmbiguousFraming, codeRateLimited,
 		codeUpstreamUnavailable, codeUpstreamTimeout, codeCredentialUnavailable,
 	} {
 		codes[code] = &outcome{index: i, denied: "denied:" + code, shadow: "shadow:" + code}

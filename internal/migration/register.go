@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -62,6 +63,8 @@ func (r *Road) Register(ctx context.Context, value string, md oauth.ClientMetada
 	case err != nil:
 		return nil, asOAuth(err)
 	}
+	r.Log.LogAttrs(ctx, slog.LevelInfo, "a client was registered with an apikey", slog.String("apikey", k.ID), slog.String("owner", k.Owner),
+		slog.String("client", c.ID), slog.String("status", string(c.Status)), slog.String("network", detail.Network))
 	if r.Notifier != nil {
 		r.Notifier.UpgradeRegistered(ctx, k, c)
 	}

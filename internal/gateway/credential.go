@@ -68,7 +68,6 @@ func (c *call) identify() {
 		c.principal = policy.Principal{Kind: policy.TokenClient, ID: id, ClientID: id, Scope: c.token.Scope()}
 		if from := c.token.Claims().APIKeyID; from != "" {
 			c.principal = policy.OfExchangedToken(id, c.token.Scope(), c.g.Index.ByID(from))
-			c.badToken = errAPIKeyEnded // said if the rules refuse it for that
 		}
 	case byBadToken:
 		c.principal = policy.Principal{Kind: policy.BadToken}
@@ -135,12 +134,10 @@ func (c *call) outlives(apikeyID string) bool {
 		return true
 	}
 	k := c.g.Index.ByID(apikeyID)
-	return k != nil && c.rules.StageOf(k.Stage).OpensUpgrade()
+	return k != nil && !k.Suspended && c.rules.StageOf(k.Stage).OpensUpgrade() // as policy.OfExchangedToken has it
 }
 
 var errAPIKeyEnded = oauth.InvalidToken("the access token was exchanged for an API key that is no longer accepted")
-
-var errAPIKeyEnded = oauth.InvalidToken("the access token was exchanged for an API key that is not accepted any more, and ends with it")
 
 var errNotBound = oauth.InvalidToken("the access token is not bound to a DPoP key: send it as Bearer")
 

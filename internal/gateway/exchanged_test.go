@@ -30,7 +30,7 @@ func TestATokenFallsWithTheAPIKeyItWasExchangedFor(t *testing.T) {
 	refused := func(why string) {
 		t.Helper()
 		got := call()
-		if p := got.problem(t); got.StatusCode != http.StatusUnauthorized || p.Code != policy.CodeInvalidToken || !strings.Contains(p.Detail, "exchanged for an API key") {
+		if p := got.problem(t); got.StatusCode != http.StatusUnauthorized || p.Code != policy.CodeInvalidToken || !strings.Contains(p.Detail, "exchanged for an API key that is no longer accepted") {
 			t.Errorf("%s: status %d, %+v", why, got.StatusCode, p)
 		}
 		if challenge := got.Header.Get("WWW-Authenticate"); !strings.Contains(challenge, `error="invalid_token"`) {

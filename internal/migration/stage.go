@@ -115,24 +115,24 @@ func untilOf(c StageChange, before time.Time) time.Time {
 
 func (r *Road) setStageOf(ctx context.Context, c StageChange, ids []string) (StageResult, error) {
 	res := StageResult{Stage: c.Stage, DryRun: c.DryRun}
-	for chunk := range slices.Chunk(ids, stageChunk) {
-		keys, err := r.apikeysOf(ctx, chunk)
-		if err != nil {
-			return res, err
-		}
-		var move []string
-		for _, k := range keys {
-			if k.Stage == c.Stage && (c.Until.IsZero() || c.Until.Equal(k.Until)) {
-				res.Kept++
-				continue
-			}
-			res.Changed++
-			move = append(move, k.ID)
-		}
-		if c.DryRun || len(move) == 0 {
+	keys, err := r.apikeysOf(ctx, ids)
+	if err != nil {
+		return res, err
+	}
+	var move []string
+	for _, k := range keys {
+		if k.Stage == c.Stage && (c.Until.IsZero() || c.Until.Equal(k.Until)) {
+			res.Kept++
 			continue
 		}
-		if err := r.move(ctx, c, move, &res); err != nil {
+		res.Changed++
+		move = append(move, k.ID)
+	}
+	if c.DryRun {
+		return res, nil
+	}
+	for chunk := range slices.Chunk(move, stageChunk) {
+		if err := r.move(ctx, c, chunk, &res); err != nil {
 			return res, err
 		}
 	}

@@ -55,6 +55,7 @@ func (t *exactTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 		target += "?" + req.URL.RawQuery
 	}
 	out := req.Clone(req.Context())
+	out.Trailer = req.Trailer // filled when the body ends
 	out.URL = &url.URL{Scheme: req.URL.Scheme, Host: req.URL.Host, Opaque: "/"}
 	out.Close = true
 	go func() { // the API may answer before it has read everything

@@ -94,7 +94,9 @@ func (a *App) open(ctx context.Context, cfg *config.Loaded) (err error) {
 	}
 	a.db, err = store.Open(ctx, store.Options{
 		DSN: "sqlite://" + a.data.database, Now: a.Now, Log: a.Log,
-		TokenLife: time.Duration(cfg.Tokens.Access.TTL) + time.Minute,
+		// Not the ttl of the file: exchanged tokens may live longer, a reload can
+		// change it, and tokens are out from before the start.
+		TokenLife: config.LongestTTL + time.Minute,
 	})
 	if err != nil {
 		return err

@@ -299,9 +299,12 @@ func (l *Loaded) DatabaseFile() (string, error) {
 	return l.Path(path), nil
 }
 
+// LongestTTL is the most that tokens.access.ttl can be.
+const LongestTTL = 24 * time.Hour
+
 func (c *checker) lives() {
 	ttl := time.Duration(c.l.Tokens.Access.TTL)
-	if ttl < time.Second || ttl > 24*time.Hour {
+	if ttl < time.Second || ttl > LongestTTL {
 		c.add("tokens.access.ttl", fmt.Sprintf("is %s", c.l.Tokens.Access.TTL), "use 1s to 24h; 15m is a good value")
 	}
 	if keep := time.Duration(c.l.Signing.KeepAfter); keep < ttl {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
 	"sync"
 	"syscall"
@@ -25,18 +26,32 @@ type Server struct {
 	ended chan struct{} // closed when the process is gone
 }
 
-// Up starts `offkey up` for an API, on ports that are free, with its data in
-// dir. It is stopped with the test.
-func Up(t testing.TB, upstream, dir string, args ...string) *Server {
+// Dir is a new folder for an offkey's data, with a path that is short enough
+// for a socket. It goes with the test.
+func Dir(t testing.TB) string {
 	t.Helper()
-	const free = "127.0.0.1:0"
-	s, err := Start(t, append([]string{"up", "--upstream", upstream, "--data", dir, "--gateway", free, "--issuer", free, "--admin", free, "--ops", free}, args...)...)
+	dir, err := os.MkdirTemp("", "offkey-*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
+}
+
+// Up starts `offkey up` for an API, on ports that are free, with data of its
+// own. It is stopped with the test.
+func Up(t testing.TB, upstream string, args ...string) *Server {
+	t.Helper()
+	s, err := Start(t, append([]string{"up", "--upstream", upstream, "--data", Dir(t), "--gateway", Free, "--issuer", Free, "--admin", Free, "--ops", Free}, args...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.Stop(t) })
 	return s
 }
+
+// Free lets a listener take any port.
+const Free = "127.0.0.1:0"
 
 // Start runs a command that stays, with --json, and waits for the line that
 // says it is ready.

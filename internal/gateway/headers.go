@@ -70,19 +70,27 @@ func (c *call) forwardedFor(out *http.Request) {
 			}
 		}
 	}
-	peer := peerOf(c.r)
-	if peer.IsValid() {
-		h["X-Forwarded-For"] = []string{strings.Join(append(h["X-Forwarded-For"], peer.String()), ", ")}
+	built := make([]string, 3) // one allocation for the three
+	set := func(i int, name, value string) {
+		built[i] = value
+		h[name] = built[i : i+1 : i+1]
+	}
+	if peer := peerOf(c.r); peer.IsValid() {
+		value := peer.String()
+		if before := h["X-Forwarded-For"]; len(before) > 0 {
+			value = strings.Join(before, ", ") + ", " + value
+		}
+		set(0, "X-Forwarded-For", value)
 	}
 	if len(h["X-Forwarded-Host"]) == 0 {
-		h["X-Forwarded-Host"] = []string{c.r.Host}
+		set(1, "X-Forwarded-Host", c.r.Host)
 	}
 	if len(h["X-Forwarded-Proto"]) == 0 {
 		proto := "http"
 		if c.r.TLS != nil {
 			proto = "https"
 		}
-		h["X-Forwarded-Proto"] = []string{proto}
+		set(2, "X-Forwarded-Proto", proto)
 	}
 }
 

@@ -17,7 +17,7 @@ func (c *call) refusedAlways() (code string) {
 	switch {
 	case c.r.Method == http.MethodTrace, c.r.Method == http.MethodConnect:
 		return codeMethodRefused // TRACE echoes credentials, CONNECT opens a tunnel
-	case c.target.Refused():
+	case c.target.Refused(), !fitsHTTP1(c.r):
 		return codeTargetRefused
 	}
 	c.upstream = c.g.upstreams.of(c.r.Host)
@@ -30,10 +30,20 @@ func (c *call) refusedAlways() (code string) {
 	return ""
 }
 
+// fitsHTTP1 reports whether method, target and host can stand in a request of
+// HTTP/1 as they came. Of one that came in HTTP/1 net/http knows that. In HTTP/2
+// it lets spaces through, which would make another request line of it, or no
+// Host at all (RFC 9113 §10.3).
+func fitsHTTP1(r *http.Request) bool {
+	return r.ProtoMajor == 1 || !strings.ContainsAny(r.Method, " \t") && !strings.ContainsAny(r.RequestURI, " \t") &&
+		policy.ParseTarget("http://"+r.Host+"/").Form == policy.AbsoluteForm
+}
+
 // namesHost reports whether an absolute target is for a host that was
-// configured by name; net/http has put its authority in place of Host.
+// configured by name, and for no other than Host; in HTTP/1 net/http has put its
+// authority in place of that.
 func (c *call) namesHost() bool {
-	return c.g.upstreams.named(c.r.Host) && !strings.Contains(c.target.Authority, "@")
+	return c.g.upstreams.named(c.r.Host) && sameHost(c.target.Authority, c.r.Host)
 }
 
 // Why the strict rules refuse a request beside what is wrong with its target.

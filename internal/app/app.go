@@ -71,7 +71,7 @@ func Start(ctx context.Context, cfg *config.Loaded, l *Listeners, o Options) (*A
 	a.metrics.MustRegister(a.issuing.Collectors()...)
 	for _, step := range []func() error{
 		func() error { return a.open(ctx, cfg) },
-		func() error { return a.use(cfg) },
+		func() error { return a.begin(cfg) },
 		func() error { return a.serve(cfg, l) },
 	} {
 		if err := step(); err != nil {
@@ -120,7 +120,11 @@ func (a *App) open(ctx context.Context, cfg *config.Loaded) (err error) {
 	if err := ring.Tend(ctx); err != nil {
 		return err
 	}
-	return a.declareClients(ctx, cfg)
+	clients, err := a.readDeclared(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	return a.declareClients(ctx, clients)
 }
 
 // checkPepper refuses a pepper that the apikeys in the store were not
@@ -136,20 +140,30 @@ func (a *App) checkPepper(ctx context.Context) error {
 	return nil
 }
 
-// use makes the flows of a configuration and lets calls in on them.
-func (a *App) use(cfg *config.Loaded) error {
+// begin makes the first flows.
+func (a *App) begin(cfg *config.Loaded) error {
 	f, err := a.buildFlows(cfg)
 	if err != nil {
 		return err
 	}
+	a.use(f)
+	return nil
+}
+
+// use lets calls in on the flows. What the ones before counted is stored.
+func (a *App) use(f *flows) {
 	ctx, stop := context.WithCancel(context.Background())
 	f.stop = stop
 	a.running.Go(func() { f.gateway.Run(ctx) })
-	if before := a.flows.Swap(f); before != nil {
-		before.stop()
-		before.gateway.CloseIdleConnections()
+	before := a.flows.Swap(f)
+	if before == nil {
+		return
 	}
-	return nil
+	before.stop()
+	before.gateway.CloseIdleConnections()
+	if err := before.issuer.FlushUsage(ctx, a.db); err != nil {
+		a.Log.Error("when credentials were last used is not stored", "error", err)
+	}
 }
 
 // serve starts the listeners and the jobs.

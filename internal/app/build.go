@@ -3,7 +3,6 @@ package app
 import (
 	"context"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/netip"
@@ -19,7 +18,6 @@ import (
 	"github.com/offkey/offkey/internal/limit"
 	"github.com/offkey/offkey/internal/migration"
 	"github.com/offkey/offkey/internal/token"
-	"github.com/prometheus/client_golang/prometheus"
 )
 
 // flows are the parts that take calls, as one configuration wants them. A
@@ -84,7 +82,7 @@ func (a *App) buildGateway(cfg *config.Loaded) (*gateway.Gateway, error) {
 			Page: cfg.Migration.Docs,
 		},
 		Unsealer: &sealer{db: a.db, master: a.data.master}, TrustedProxies: cfg.TrustedProxies,
-		Log: a.Log, Metrics: replacing{a.metrics}, Now: a.Now,
+		Log: a.Log, Metrics: a.metrics, Now: a.Now,
 	}
 	if cfg.Telemetry.Access {
 		o.AccessLog = a.Log
@@ -176,28 +174,4 @@ func resourcesOf(cfg *config.Loaded) []string {
 		all = append(all, c.Resources...)
 	}
 	return all
-}
-
-// replacing registers collectors in the place of those that an earlier
-// configuration registered: a reload starts their counts anew.
-type replacing struct{ *prometheus.Registry }
-
-// Register implements prometheus.Registerer.
-func (r replacing) Register(c prometheus.Collector) error {
-	err := r.Registry.Register(c)
-	var there prometheus.AlreadyRegisteredError
-	if errors.As(err, &there) {
-		r.Unregister(there.ExistingCollector)
-		return r.Registry.Register(c)
-	}
-	return err
-}
-
-// MustRegister implements prometheus.Registerer.
-func (r replacing) MustRegister(cs ...prometheus.Collector) {
-	for _, c := range cs {
-		if err := r.Register(c); err != nil {
-			panic(err)
-		}
-	}
 }

@@ -17,19 +17,51 @@ import (
 	"github.com/offkey/offkey/internal/secret"
 )
 
+// readDeclared reads the clients of the file and what they prove themselves
+// with, and refuses ids that other clients have. It changes nothing.
+func (a *App) readDeclared(ctx context.Context, cfg *config.Loaded) ([]*client.Client, error) {
+	all := make([]*client.Client, 0, len(cfg.Clients))
+	for i, c := range cfg.Clients {
+		want, err := clientOf(cfg, c, a.Now())
+		if err == nil {
+			err = a.checkFree(ctx, want.ID)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("clients[%d]: %w", i, err)
+		}
+		all = append(all, want)
+	}
+	return all, nil
+}
+
+// checkFree refuses the id of a client that no file has declared.
+func (a *App) checkFree(ctx context.Context, id string) error {
+	have, err := a.db.Client(ctx, id)
+	switch {
+	case errors.Is(err, client.ErrNotFound):
+		return nil
+	case err != nil:
+		return err
+	}
+	return declaredBefore(have)
+}
+
+func declaredBefore(have *client.Client) error {
+	if have.Source != client.SourceFile {
+		return fmt.Errorf("the client %s exists already and was not declared in a file; choose another id, or delete it with `offkey clients delete %s`", have.ID, have.ID)
+	}
+	return nil
+}
+
 // declareClients brings the store in line with the clients of the file: new
 // ones are made, changed ones changed, and those that are gone from the file
 // deleted. Clients that the file never had are left alone.
-func (a *App) declareClients(ctx context.Context, cfg *config.Loaded) error {
-	declared := map[string]bool{}
-	for i, c := range cfg.Clients {
-		want, err := clientOf(cfg, c, a.Now())
-		if err != nil {
-			return fmt.Errorf("clients[%d]: %w", i, err)
-		}
+func (a *App) declareClients(ctx context.Context, all []*client.Client) error {
+	declared := make(map[string]bool, len(all))
+	for _, want := range all {
 		declared[want.ID] = true
 		if err := a.declareClient(ctx, want); err != nil {
-			return fmt.Errorf("clients[%d]: %w", i, err)
+			return fmt.Errorf("client %s: %w", want.ID, err)
 		}
 	}
 	return a.withdrawClients(ctx, declared)
@@ -43,14 +75,15 @@ func (a *App) declareClient(ctx context.Context, want *client.Client) error {
 		return a.db.CreateClient(ctx, want, event("client.declared"))
 	case err != nil:
 		return err
-	case have.Source != client.SourceFile:
-		return fmt.Errorf("the client %s exists already and was not declared in a file; choose another id, or delete it with `offkey clients delete %s`", want.ID, want.ID)
 	}
 	keepHistory(want, have)
 	if reflect.DeepEqual(want, have) {
 		return nil
 	}
 	_, err = a.db.UpdateClient(ctx, want.ID, func(c *client.Client) error {
+		if err := declaredBefore(c); err != nil { // made meanwhile
+			return err
+		}
 		keepHistory(want, c)
 		*c = *want
 		return nil

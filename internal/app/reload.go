@@ -56,13 +56,18 @@ func keepBoot(cfg, running *config.Loaded) *config.Loaded {
 	return &kept
 }
 
-// apply puts a configuration in force. Building comes first, since it is what
-// can fail on what the file says.
+// apply puts a configuration in force. All that can fail on what the file says
+// comes first.
 func (a *App) apply(ctx context.Context, cfg *config.Loaded) error {
 	if (cfg.TLS.Mode == "files") != (a.certs != nil) {
 		return errors.New("tls.mode cannot change while the process runs; restart it")
 	}
-	if _, err := a.buildFlows(cfg); err != nil {
+	f, err := a.buildFlows(cfg)
+	if err != nil {
+		return err
+	}
+	clients, err := a.readDeclared(ctx, cfg)
+	if err != nil {
 		return err
 	}
 	if a.certs != nil {
@@ -70,13 +75,14 @@ func (a *App) apply(ctx context.Context, cfg *config.Loaded) error {
 			return err
 		}
 	}
-	if err := a.declareClients(ctx, cfg); err != nil {
+	if err := a.declareClients(ctx, clients); err != nil {
 		return err
 	}
 	if err := a.views.useFile(ctx, cfg); err != nil {
 		return fmt.Errorf("rules: %w", err)
 	}
-	return a.use(cfg)
+	a.use(f)
+	return nil
 }
 
 // configuration answers the management API's questions about the file.

@@ -1,0 +1,88 @@
+package app
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/offkey/offkey/internal/client"
+)
+
+// declared is a client of the file.
+func declared(id string) string {
+	return "  - {id: " + id + ", auth: client_secret_basic, secret: \"" + strings.Repeat(id+"-", 16) + "\", scopes: [read:orders]}\n"
+}
+
+func TestAReloadThatFailsChangesNothing(t *testing.T) {
+	for _, c := range []struct {
+		name, settings string
+	}{
+		{"a client of the file has the id of another", "clients:\n" + declared("alpha") + declared("billing")},
+		{"a secret_file is missing", "clients:\n" + declared("alpha") + "  - {id: beta, auth: client_secret_basic, secret_file: nowhere}\n"},
+		{"an apikey cannot travel there", "clients:\n" + declared("alpha") + "apikeys: {where: [{in: header, name: X-A}, {in: header, name: x-a}]}\n"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := runProcess(t, "clients:\n"+declared("old"))
+			p.makeClient("billing")
+			p.write(c.settings)
+			if err := p.Reload(t.Context()); err == nil {
+				t.Fatal("reloaded")
+			}
+			if _, err := p.db.Client(t.Context(), "alpha"); !errors.Is(err, client.ErrNotFound) {
+				t.Errorf("alpha, of the file that was refused: %v", err)
+			}
+			if _, err := p.db.Client(t.Context(), "old"); err != nil {
+				t.Errorf("old, of the file in force: %v", err)
+			}
+		})
+	}
+}
+
+func TestAReloadThatFailsKeepsTheCounts(t *testing.T) {
+	p := runProcess(t, "")
+	call := func() {
+		t.Helper()
+		resp, err := http.Get(p.Addresses().Gateway + "/v1/orders")
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+	}
+	calls := func() (line string) {
+		t.Helper()
+		resp, err := http.Get(p.Addresses().Ops + "/metrics")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		text, err := io.ReadAll(resp.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for l := range strings.Lines(string(text)) {
+			if strings.HasPrefix(l, "offkey_requests_total{") {
+				line += l
+			}
+		}
+		return line
+	}
+	call()
+	before := calls()
+	p.write("clients:\n  - {id: beta, auth: client_secret_basic, secret_file: nowhere}\n")
+	if err := p.Reload(t.Context()); err == nil {
+		t.Fatal("reloaded")
+	}
+	if after := calls(); before == "" || after != before {
+		t.Errorf("before the reload %q, after it %q", before, after)
+	}
+	p.write("telemetry: {level: error}\n")
+	if err := p.Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	call()
+	if after := calls(); !strings.HasSuffix(strings.TrimSpace(after), " 2") {
+		t.Errorf("two calls, one before and one after a reload, are counted as %q", after)
+	}
+}

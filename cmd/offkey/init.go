@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"github.com/offkey/offkey/internal/config"
@@ -148,6 +149,9 @@ migration:
 	return b.String()
 }
 
+// plainScope is a scope that YAML takes for text without quotation marks.
+var plainScope = regexp.MustCompile(`^[a-z]+:[A-Za-z][A-Za-z0-9_.-]*$`)
+
 func writeRoutes(b *strings.Builder, facts apiFacts) {
 	if len(facts.routes) == 0 {
 		b.WriteString(`  # routes:                    # first match wins; ` + "`offkey routes list`" + ` proposes some from what it sees
@@ -165,8 +169,7 @@ func writeRoutes(b *strings.Builder, facts apiFacts) {
 		case len(r.Scopes) > 0:
 			names := make([]string, len(r.Scopes))
 			for i, s := range r.Scopes {
-				names[i] = s
-				if strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-:/") != "" || !strings.ContainsAny(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") || strings.HasSuffix(s, ":") {
+				if names[i] = s; !plainScope.MatchString(s) {
 					names[i] = quoted(s)
 				}
 			}

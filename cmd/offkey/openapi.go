@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"net/url"
 	"slices"
 	"strings"
@@ -47,7 +49,7 @@ type openAPIOperation struct {
 type apiFacts struct {
 	server string // URL of the first server, "" if it has none of its own
 	places []config.Place
-	routes []policy.Route // the closest first
+	routes []policy.Route // in the order in which they are to be tried
 	named  int            // operations whose scopes the document declares
 }
 
@@ -94,14 +96,29 @@ func readOpenAPI(path string, raw []byte) (apiFacts, error) {
 			merged[route.Match()] = route
 		}
 	}
-	routes := make([]policy.Route, 0, len(merged))
-	for _, r := range merged {
-		routes = append(routes, r)
-	}
-	for _, r := range (policy.Ruleset{}).Build(nil, routes).Routes() {
-		facts.routes = append(facts.routes, *r)
-	}
+	facts.routes = slices.SortedFunc(maps.Values(merged), byPath)
 	return facts, nil
+}
+
+// byPath orders routes for reading, and so that of those that overlap the
+// closest comes first: a name before what stands for any.
+func byPath(a, b policy.Route) int {
+	as, bs := strings.Split(a.Template, "/"), strings.Split(b.Template, "/")
+	for i := range min(len(as), len(bs)) {
+		if c := cmp.Or(cmp.Compare(openness(as[i]), openness(bs[i])), cmp.Compare(as[i], bs[i])); c != 0 {
+			return c
+		}
+	}
+	order := []string{"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"}
+	return cmp.Or(cmp.Compare(len(as), len(bs)), cmp.Compare(slices.Index(order, a.Method), slices.Index(order, b.Method)))
+}
+
+// openness is 1 for a segment that stands for any.
+func openness(segment string) int {
+	if segment == "*" || strings.HasPrefix(segment, "{") {
+		return 1
+	}
+	return 0
 }
 
 // read is the server's URL with its variables filled in, and the path that all

@@ -34,7 +34,8 @@ func (a *App) reloadFile(ctx context.Context, dryRun bool, e audit.Event) ([]con
 	if dryRun {
 		return changes, nil
 	}
-	if err := a.apply(ctx, keepBoot(cfg, running)); err != nil {
+	e.Detail = map[string]any{"file": cfg.File, "changes": changes} // without secrets
+	if err := a.apply(ctx, keepBoot(cfg, running), e); err != nil {
 		return nil, err
 	}
 	var restart []string
@@ -56,9 +57,9 @@ func keepBoot(cfg, running *config.Loaded) *config.Loaded {
 	return &kept
 }
 
-// apply puts a configuration in force. All that can fail on what the file says
-// comes first.
-func (a *App) apply(ctx context.Context, cfg *config.Loaded) error {
+// apply puts a configuration in force, and e into the audit. All that can fail
+// on what the file says comes first.
+func (a *App) apply(ctx context.Context, cfg *config.Loaded, e audit.Event) error {
 	if (cfg.TLS.Mode == "files") != (a.certs != nil) {
 		return errors.New("tls.mode cannot change while the process runs; restart it")
 	}
@@ -77,6 +78,9 @@ func (a *App) apply(ctx context.Context, cfg *config.Loaded) error {
 	}
 	if err := a.declareClients(ctx, clients); err != nil {
 		return err
+	}
+	if err := a.db.Record(ctx, e); err != nil {
+		return fmt.Errorf("audit: %w", err)
 	}
 	if err := a.views.useFile(ctx, cfg); err != nil {
 		return fmt.Errorf("rules: %w", err)

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -84,5 +86,33 @@ func TestAReloadThatFailsKeepsTheCounts(t *testing.T) {
 	call()
 	if after := calls(); !strings.HasSuffix(strings.TrimSpace(after), " 2") {
 		t.Errorf("two calls, one before and one after a reload, are counted as %q", after)
+	}
+}
+
+func TestAReloadIsInTheAudit(t *testing.T) {
+	p := runProcess(t, "")
+	secretFile := filepath.Join(filepath.Dir(p.file), "shop.secret")
+	if err := os.WriteFile(secretFile, []byte(strings.Repeat("s3cr3t-", 8)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p.write("migration: {stage: warn}\nclients:\n  - {id: shop, auth: client_secret_basic, secret: \"${file:shop.secret}\"}\n")
+	if err := p.Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	entries, err := p.db.AuditEntries(t.Context(), 0, 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := false
+	for _, e := range entries {
+		if strings.Contains(string(e.Detail), "s3cr3t") {
+			t.Errorf("entry %d has a secret in it", e.Seq)
+		}
+		if e.Action == "config.reloaded" && e.Actor == "system" {
+			found = strings.Contains(string(e.Detail), "migration.stage") && strings.Contains(string(e.Detail), "warn")
+		}
+	}
+	if !found {
+		t.Errorf("no entry says that migration.stage became warn: %+v", entries)
 	}
 }

@@ -26,6 +26,12 @@ func (x *tx) record(e audit.Event) error {
 	return nil
 }
 
+// Record writes an audit entry of a change that is kept elsewhere, as in the
+// configuration file.
+func (db *DB) Record(ctx context.Context, e audit.Event) error {
+	return db.change(ctx, func(x *tx) error { return x.record(e) })
+}
+
 // The head is noted apart from the entries, once per commit, so that entries
 // cut off at the end of the log are missed.
 

@@ -34,10 +34,12 @@ func (s *Server) issueToken(w http.ResponseWriter, r *http.Request) (oauth.Token
 	if err != nil {
 		return oauth.TokenResponse{}, err
 	}
+	began := s.options.Now()
 	authorization, how, err := s.authorize(r, form)
 	if err != nil {
 		return oauth.TokenResponse{}, err
 	}
+	authorization.At = began
 	issued, err := s.options.TokenIssuer.Issue(authorization)
 	if err != nil {
 		return oauth.TokenResponse{}, err

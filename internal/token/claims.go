@@ -38,4 +38,7 @@ type Authorization struct {
 	Resources []string      // the audience, at least one
 	Life      time.Duration // at least a second
 	APIKeyID  string        // of an exchanged apikey, else empty
+	// At is when the decision began: the token counts as issued then, so that
+	// what is revoked while it is made takes it along. Zero is now.
+	At time.Time
 }

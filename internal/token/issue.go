@@ -52,6 +52,9 @@ func (i *Issuer) Issue(a Authorization) (Issued, error) {
 	if err != nil {
 		return Issued{}, fmt.Errorf("issue token: %w", err)
 	}
+	if !a.At.IsZero() && a.At.Before(now) {
+		now = a.At
+	}
 	issuedAt := now.UTC().Truncate(time.Second)
 	claims := Claims{
 		Issuer: i.issuer, Subject: a.Subject, ClientID: a.Client.ID, ID: newID(),

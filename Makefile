@@ -1,7 +1,8 @@
 # make test   sets up what the tests need, then runs every check: it is what CI runs
 # make check  the same without the set-up
 # make long   soaks, mass crash rounds and a minute of fuzzing for each target
-# make bench  the measurements of bench/
+# make bench  offkey beside what it is compared with, as bench/ measures it (BENCH="-rounds 1" for a quick look)
+# make parts  the benchmarks of the packages by themselves
 # make build  the binary, in bin/offkey
 
 GO       ?= go
@@ -16,7 +17,7 @@ STATICCHECK = $(GO) tool -modfile=test/tools/go.mod staticcheck
 # With the set-up done a test that lacks node or python fails; without it, it skips and says so.
 EXTRAS = $(if $(wildcard .setup/done),1,$(OFFKEY_TEST_EXTRAS))
 
-.PHONY: test check setup build format vet lint spec budget race long fuzz bench
+.PHONY: test check setup build format vet lint spec budget race long fuzz bench parts
 
 test: setup
 	@OFFKEY_TEST_EXTRAS=1 $(MAKE) --no-print-directory check
@@ -59,4 +60,8 @@ fuzz:
 	scripts/fuzz $(FUZZTIME) $(PKG)
 
 bench:
-	$(GO) test -run '^$$' -bench . -benchmem -count $(COUNT) -timeout 1h ./bench/...
+	@bench/setup
+	$(GO) run ./bench $(BENCH)
+
+parts:
+	$(GO) test -run '^$$' -bench . -benchmem -count $(COUNT) -timeout 1h ./internal/...

@@ -15,6 +15,7 @@ import (
 
 type serveCmd struct {
 	Config string `default:"offkey.yaml" env:"OFFKEY_CONFIG" type:"path" placeholder:"FILE" help:"The configuration file."`
+	Socket string `env:"OFFKEY_SOCKET" type:"path" placeholder:"PATH" help:"Where operators' commands reach it. Default: offkey.sock beside the database."`
 }
 
 func (serveCmd) Help() string {
@@ -36,7 +37,7 @@ func (c serveCmd) Run(ctx context.Context, t *terminal) error {
 	if err != nil {
 		return failed("cannot_listen", err.Error(), "", err)
 	}
-	return t.serve(ctx, cfg, listeners, read, func(a app.Addresses) {
+	return t.serve(ctx, cfg, listeners, app.Options{Read: read, Socket: c.Socket}, func(a app.Addresses) {
 		if t.JSON {
 			_ = json.NewEncoder(t.Out).Encode(a)
 			return
@@ -54,11 +55,12 @@ func badConfig(err error) error {
 // to stop.
 const drainTime = 25 * time.Second
 
-// serve runs an offkey until ctx ends or a listener fails. read, where there is
-// one, gives the configuration anew on SIGHUP.
-func (t *terminal) serve(ctx context.Context, cfg *config.Loaded, l *app.Listeners, read func() (*config.Loaded, error), ready func(app.Addresses)) error {
+// serve runs an offkey until ctx ends or a listener fails. Where o can read the
+// configuration anew it does so on SIGHUP.
+func (t *terminal) serve(ctx context.Context, cfg *config.Loaded, l *app.Listeners, o app.Options, ready func(app.Addresses)) error {
 	log := t.logger(cfg)
-	running, err := app.Start(ctx, cfg, l, app.Options{Log: log, Version: version, Read: read})
+	o.Log, o.Version = log, version
+	running, err := app.Start(ctx, cfg, l, o)
 	if err != nil {
 		return failed("cannot_start", err.Error(), "", errors.Join(err, l.Close()))
 	}

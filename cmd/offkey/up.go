@@ -22,6 +22,7 @@ type upCmd struct {
 	Admin     string   `default:"127.0.0.1:8486" placeholder:"ADDR" help:"Console and management API."`
 	Ops       string   `default:"127.0.0.1:8487" placeholder:"ADDR" help:"/livez, /readyz, /metrics."`
 	Data      string   `default:"offkey-data" env:"OFFKEY_DATA" type:"path" placeholder:"DIR" help:"Where everything is kept."`
+	Socket    string   `env:"OFFKEY_SOCKET" type:"path" placeholder:"PATH" help:"Where operators' commands reach it. Default: offkey.sock in the data directory."`
 	APIKeyIn  []string `name:"apikey-in" placeholder:"PLACE" sep:"none" help:"Where apikeys travel: header:X-API-Key, authorization:KEY, query:api_key, cookie:apikey, basic. May be given several times."`
 	TokenCall string   `name:"token-call" default:"headers" enum:"headers,bearer,apikey" placeholder:"HOW" help:"What your API receives for a call with a token: headers (identity headers), bearer (the token), apikey (the caller's former apikey is put back: your API needs no change)."`
 	NoProbe   bool     `name:"no-probe" help:"Never ask your API itself whether a route refuses wrong apikeys."`
@@ -47,7 +48,7 @@ func (c upCmd) Run(ctx context.Context, t *terminal) error {
 		listeners.Close()
 		return err
 	}
-	return t.serve(ctx, cfg, listeners, nil, func(a app.Addresses) { c.ready(t, a) })
+	return t.serve(ctx, cfg, listeners, app.Options{Socket: c.Socket}, func(a app.Addresses) { c.ready(t, a) })
 }
 
 // config is what the flags mean, as a whole configuration.

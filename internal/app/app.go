@@ -5,6 +5,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -34,6 +35,9 @@ type Options struct {
 	// file.
 	Read func() (*config.Loaded, error)
 	Now  func() time.Time // nil: time.Now
+	// Socket is where operators' commands reach the process, "" for its place in
+	// the data directory.
+	Socket string
 }
 
 // App is a running offkey.
@@ -168,7 +172,7 @@ func (a *App) use(f *flows) {
 
 // serve starts the listeners and the jobs.
 func (a *App) serve(cfg *config.Loaded, l *Listeners) error {
-	socket, err := api.Listen(SocketPath(a.data.path))
+	socket, err := api.Listen(cmp.Or(a.Socket, SocketPath(a.data.path)))
 	if err != nil {
 		return err
 	}

@@ -344,6 +344,9 @@ func (l *learner) nominate(c *call, at place, e *evidence) {
 	}
 	found := c.presented.Values[0]
 	fingerprint := c.g.Pepper.Fingerprint(found.Value.Reveal())
+	if c.apikey == nil && l.index.Lookup(fingerprint) != nil {
+		return // learnt since the call was judged
+	}
 	if _, twice := l.pending[fingerprint]; twice && !l.superseded(fingerprint, at) {
 		l.wakeUp()
 		return
@@ -427,35 +430,42 @@ func (l *learner) hold(n candidate) {
 	}
 }
 
-// hear remembers a call, counted with the unknown, whose apikey may be learnt.
+// hear takes a call that was counted with the unknown: its apikey may be learnt
+// yet, or may have been since the call was judged.
 func (l *learner) hear(c *call, h heard) {
-	l.mu.RLock()
-	none := len(l.pending) == 0
-	l.mu.RUnlock()
-	if none || len(c.presented.Values) != 1 {
+	found, sole := c.presented.Sole()
+	if l.Learner == nil || !sole {
 		return
 	}
-	fingerprint := c.g.Pepper.Fingerprint(c.presented.Values[0].Value.Reveal())
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	calls, held := l.pending[fingerprint]
-	if !held || len(calls) >= maxHeard {
-		return
-	}
+	fingerprint := c.g.Pepper.Fingerprint(found.Value.Reveal())
 	o := &h.observation // its strings are the request's
 	o.Method, o.Path, o.UserAgent = strings.Clone(o.Method), "", strings.Clone(o.UserAgent)
-	l.pending[fingerprint] = append(calls, h)
+	l.mu.Lock()
+	calls, held := l.pending[fingerprint]
+	if held && len(calls) < maxHeard {
+		l.pending[fingerprint] = append(calls, h)
+	}
+	l.mu.Unlock()
+	if !held {
+		l.reassign(fingerprint, h)
+	}
 }
 
-// reassign counts what came with an apikey under it, now that it is known.
-func (l *learner) reassign(fingerprint secret.Hash) {
+// settle counts what came with a learnt apikey under it, and forgets the
+// candidate.
+func (l *learner) settle(n candidate) {
+	l.mu.Lock()
+	calls := l.pending[n.Fingerprint]
+	l.forget(n)
+	l.mu.Unlock()
+	l.reassign(n.Fingerprint, calls...)
+}
+
+func (l *learner) reassign(fingerprint secret.Hash, calls ...heard) {
 	k := l.index.Lookup(fingerprint)
 	if k == nil {
 		return
 	}
-	l.mu.Lock()
-	calls := l.pending[fingerprint]
-	l.mu.Unlock()
 	for _, h := range calls {
 		l.tally.Reassign(h.observation, h.template, h.known, traffic.Credential{Kind: traffic.KindAPIKey, ID: k.ID})
 	}
@@ -564,10 +574,7 @@ func (l *learner) round(ctx context.Context, now time.Time) (more bool) {
 			more = true
 			break
 		}
-		l.reassign(n.Fingerprint)
-		l.mu.Lock()
-		l.forget(n)
-		l.mu.Unlock()
+		l.settle(n)
 	}
 	for id, suspended := range suspend {
 		if err := l.Learner.Suspend(ctx, id, suspended); err != nil {

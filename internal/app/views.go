@@ -123,6 +123,24 @@ func (v *views) loadRevocations(ctx context.Context) error {
 	return nil
 }
 
+// renewRevocations takes in those that were just written. Until now requests
+// found the client or the apikey as it was before, so that what they were
+// issued meanwhile goes too.
+func (v *views) renewRevocations(ctx context.Context, names []string) error {
+	rows, err := v.db.RevocationsNamed(ctx, names)
+	if err != nil {
+		return fmt.Errorf("read new revocations: %w", err)
+	}
+	now := v.now()
+	for i := range rows {
+		if rows[i].Before.Before(now) {
+			rows[i].Before = now
+		}
+	}
+	v.revocations.Add(rows...)
+	return nil
+}
+
 // apikeyPage is how many apikeys are read at once.
 const apikeyPage = 5000
 
@@ -156,8 +174,8 @@ func (v *views) renew(changes []store.Change) {
 }
 
 func (v *views) renewAll(ctx context.Context, changes []store.Change) error {
-	var rules, revocations, ring bool
-	var apikeys []string
+	var rules, ring bool
+	var apikeys, revocations []string
 	for _, c := range changes {
 		switch c.Kind {
 		case store.ChangeClient:
@@ -167,7 +185,7 @@ func (v *views) renewAll(ctx context.Context, changes []store.Change) error {
 		case store.ChangeRoute, store.ChangeSetting:
 			rules = true
 		case store.ChangeRevocation:
-			revocations = true
+			revocations = append(revocations, c.ID)
 		case store.ChangeSigningKey:
 			ring = true
 		}
@@ -176,8 +194,8 @@ func (v *views) renewAll(ctx context.Context, changes []store.Change) error {
 	if rules {
 		errs = append(errs, v.loadRules(ctx))
 	}
-	if revocations {
-		errs = append(errs, v.loadRevocations(ctx))
+	if len(revocations) > 0 {
+		errs = append(errs, v.renewRevocations(ctx, revocations))
 	}
 	if ring {
 		errs = append(errs, v.ring.Load(ctx))

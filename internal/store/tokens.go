@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/offkey/offkey/internal/audit"
@@ -27,19 +28,38 @@ func (db *DB) Revoke(ctx context.Context, r token.Revocation, e audit.Event) err
 // Revocations returns those that have not expired at now.
 func (db *DB) Revocations(ctx context.Context, now time.Time) (list []token.Revocation, err error) {
 	err = db.view(ctx, func(s *session) error {
-		return s.each(`SELECT kind, id, issued_before, expires FROM revocation WHERE expires > ? ORDER BY kind, id`, args{micros(now)},
-			func(scan func(...any) error) error {
-				var r token.Revocation
-				var before, expires int64
-				if err := scan(&r.Kind, &r.ID, &before, &expires); err != nil {
-					return err
-				}
-				r.Before, r.Expires = instant(before), instant(expires)
-				list = append(list, r)
-				return nil
-			})
+		return s.revocations(&list, `SELECT kind, id, issued_before, expires FROM revocation WHERE expires > ? ORDER BY kind, id`, micros(now))
 	})
 	return list, err
+}
+
+// RevocationsNamed returns those of the names that are there. A name is the ID
+// of a Change.
+func (db *DB) RevocationsNamed(ctx context.Context, names []string) (list []token.Revocation, err error) {
+	err = db.view(ctx, func(s *session) error {
+		for _, name := range names {
+			kind, id, _ := strings.Cut(name, ":")
+			if err := s.revocations(&list, `SELECT kind, id, issued_before, expires FROM revocation WHERE kind = ? AND id = ?`, kind, id); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return list, err
+}
+
+// revocations appends those that a query over their columns finds.
+func (s *session) revocations(to *[]token.Revocation, query string, a ...any) error {
+	return s.each(query, a, func(scan func(...any) error) error {
+		var r token.Revocation
+		var before, expires int64
+		if err := scan(&r.Kind, &r.ID, &before, &expires); err != nil {
+			return err
+		}
+		r.Before, r.Expires = instant(before), instant(expires)
+		*to = append(*to, r)
+		return nil
+	})
 }
 
 // revokeAll revokes what a client was issued, or an apikey exchanged for, until

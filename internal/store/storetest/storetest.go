@@ -41,6 +41,7 @@ type Store interface {
 	SpendAssertion(ctx context.Context, clientID, jti string, expires time.Time) (fresh bool, err error)
 	Revoke(ctx context.Context, r token.Revocation, e audit.Event) error
 	Revocations(ctx context.Context, now time.Time) ([]token.Revocation, error)
+	RevocationsNamed(ctx context.Context, names []string) ([]token.Revocation, error)
 	keyring.Store
 
 	APIKey(ctx context.Context, id string) (*apikey.Key, error)

@@ -10,6 +10,7 @@ import (
 	"github.com/offkey/offkey/internal/audit"
 	"github.com/offkey/offkey/internal/jose"
 	"github.com/offkey/offkey/internal/keyring"
+	"github.com/offkey/offkey/internal/store"
 	"github.com/offkey/offkey/internal/token"
 )
 
@@ -143,6 +144,20 @@ func testRevocations(t *testing.T, open Open) {
 		one.Expires, all.Before, all.Expires = kept(one.Expires), kept(all.Before), kept(all.Expires)
 		b.same("both", list(b, noon), []token.Revocation{all, one})
 		b.same("one expired", list(b, noon.Add(time.Hour)), []token.Revocation{all})
+	})
+	t.Run("a revocation is found by the id of its change", func(t *testing.T) {
+		b := setUp(t, open)
+		var names []string
+		b.Subscribe(func(changes []store.Change) {
+			for _, c := range changes {
+				names = append(names, c.ID)
+			}
+		})
+		b.ok(b.Revoke(b.ctx(), token.Revocation{Kind: token.RevokeToken, ID: "a:b", Expires: noon.Add(time.Hour)}, did("x")))
+		b.ok(b.Revoke(b.ctx(), token.Revocation{Kind: token.RevokeClient, ID: "cl_1", Before: noon, Expires: noon.Add(time.Hour)}, did("x")))
+		found, err := b.RevocationsNamed(b.ctx(), append(names[:1:1], "client:cl_2"))
+		b.ok(err)
+		b.same("the first alone", found, []token.Revocation{{Kind: token.RevokeToken, ID: "a:b", Expires: kept(noon.Add(time.Hour))}})
 	})
 	t.Run("revoking again only ever extends", func(t *testing.T) {
 		b := setUp(t, open)

@@ -27,6 +27,7 @@ type routeDoc struct {
 	Scopes   []string `json:"scopes"`
 	Auth     string   `json:"auth"`
 	Enforce  string   `json:"enforce"`
+	AsAll    bool     `json:"enforce_inherited"`
 	Source   string   `json:"source"`
 	Calls    int64    `json:"calls"`
 	Warnings []string `json:"warnings"`
@@ -70,7 +71,11 @@ func (c *routesListCmd) Run(ctx context.Context, t *terminal) error {
 			if r.Source == policy.SourceObserved {
 				calls = thousands(r.Calls)
 			}
-			rows = append(rows, []string{r.Match, orDash(scopes), orDash(r.Enforce), r.Source, calls})
+			enforce := r.Enforce
+			if r.AsAll {
+				enforce += ", as all"
+			}
+			rows = append(rows, []string{r.Match, orDash(scopes), enforce, r.Source, calls})
 		}
 		if len(rows) == 0 {
 			t.say("No routes. They show up here as calls come in; `offkey routes set` makes a rule.")

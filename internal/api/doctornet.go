@@ -234,7 +234,7 @@ func (x *examination) protectedPaths(ctx context.Context) ([]string, error) {
 			add(methodOf(r), r.Template)
 		}
 	}
-	observed, err := x.proposals(ctx)
+	observed, err := x.proposals(ctx, rules)
 	for _, o := range observed {
 		add(o.Method, o.Template)
 	}

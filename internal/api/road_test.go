@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/offkey/offkey/internal/migration"
 )
 
 func TestTheStatusCountsApikeysAndCalls(t *testing.T) {
@@ -119,6 +121,14 @@ func TestRoutesAreListedAsTheyAreTriedThenWhatWasSeen(t *testing.T) {
 	if first := d.list("routes")[0]; first.text("auth") != "none" || first.text("source") != "file" {
 		t.Errorf("the rule of the file is %v", first)
 	}
+	w.ask(200, "POST", "/routes/enforce", map[string]string{"enforce": "shadow"})
+	w.ask(200, "POST", "/routes/enforce", map[string]string{"enforce": "on", "route": "POST /v1/special"})
+	for _, r := range w.ask(200, "GET", "/routes", nil).list("routes") {
+		own := r.text("match") == "POST /v1/special"
+		if want := map[bool]string{true: "on", false: "shadow"}[own]; r.text("enforce") != want || (r["enforce_inherited"] == true) == own {
+			t.Errorf("%s is enforced %s, inherited %v", r.text("match"), r.text("enforce"), r["enforce_inherited"])
+		}
+	}
 	for query, want := range map[string]string{
 		"source=file": "GET /health|GET /v1/**", "source=set": "POST /v1/special|POST /v1/**", "source=observed": "GET /v2/users/{id}",
 		"sort=calls&limit=1": "GET /v2/users/{id}", "source=set&sort=match": "POST /v1/**|POST /v1/special", "limit=1": "GET /health",
@@ -137,7 +147,7 @@ func TestARouteIsSetReplacedAndRemoved(t *testing.T) {
 		w.ask(200, "PUT", "/routes?dry_run=true", map[string]any{"match": "GET /v1/orders"})
 	})
 	set(200, map[string]any{"match": "GET /v1/orders/", "scopes": []string{"read:orders"}, "enforce": "shadow"})
-	if d := set(200, map[string]any{"match": "GET /v1/orders", "scopes": []string{"read:all"}}); d.text("enforce") != "shadow" {
+	if d := set(200, map[string]any{"match": "GET /v1/orders", "scopes": []string{"read:all"}}); d.text("enforce") != "shadow" || d["enforce_inherited"] != nil {
 		t.Errorf("its own enforcement is now %q, want it kept", d.text("enforce"))
 	}
 	w.audited("route.set")
@@ -211,4 +221,25 @@ func TestEnforcementIsSetForAllForARouteAndForAClient(t *testing.T) {
 		w.refused(404, "POST", "/routes/enforce", map[string]string{"enforce": "on", "route": "GET /v9"}, "routes set")
 		w.refused(400, "POST", "/routes/enforce", map[string]string{"enforce": "on", "route": "v9"}, "starts with /")
 	})
+}
+
+func TestTheListOfRoutesIsAFileOfRules(t *testing.T) {
+	w := newWorld(t)
+	id := w.apikey("some-key-0123456789-abcd", "", "")
+	w.calls(id, 5, "GET", "/v2/users", "header:X-API-Key", time.Hour)
+	w.ask(200, "PUT", "/routes", map[string]any{"match": "GET /health", "auth": "none"})
+	w.ask(200, "PUT", "/routes", map[string]any{"match": "GET /v1/**", "scopes": []string{"read:all"}, "enforce": "on"})
+	read, err := migration.ReadRoutes(strings.NewReader(mustJSON(t, w.ask(200, "GET", "/routes", nil))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rules := w.rules().Routes()
+	if len(read) != len(rules) {
+		t.Fatalf("%d rules are read, want %d", len(read), len(rules))
+	}
+	for i, r := range rules {
+		if got := read[i]; got.Match() != r.Match() || !got.Scopes.Equal(r.Scopes) || got.Open != r.Open || got.Enforce != r.Enforce {
+			t.Errorf("rule %d is read as %+v, want %+v", i, got, *r)
+		}
+	}
 }

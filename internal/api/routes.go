@@ -29,19 +29,21 @@ type routeAnswer struct {
 	Method   string      `json:"method"`
 	Template string      `json:"template"`
 	Scopes   oauth.Scope `json:"scopes"`
-	Auth     string      `json:"auth"` // required or none
-	Enforce  string      `json:"enforce"`
-	Source   string      `json:"source"`
+	Auth     string      `json:"auth"`    // required or none
+	Enforce  string      `json:"enforce"` // that holds for it
+	// Inherited says that it has no setting of its own and takes that of all.
+	Inherited bool   `json:"enforce_inherited,omitempty"`
+	Source    string `json:"source"`
 	// Calls is given for what was observed and is not yet a rule.
 	Calls    int64    `json:"calls,omitempty"`
 	DryRun   bool     `json:"dry_run,omitempty"`
 	Warnings []string `json:"warnings,omitempty"`
 }
 
-func showRoute(r *policy.Route) routeAnswer {
+func showRoute(r *policy.Route, rules *policy.Ruleset) routeAnswer {
 	a := routeAnswer{
 		Match: r.Match(), Method: r.Method, Template: r.Template, Scopes: orNone(r.Scopes), Auth: "required",
-		Enforce: r.Enforce.String(), Source: r.Source,
+		Enforce: rules.EnforcementOf(r, "").String(), Inherited: r.Enforce == policy.Unset, Source: r.Source,
 	}
 	if r.Open {
 		a.Auth = "none"
@@ -73,10 +75,10 @@ func (s *Server) listRoutes(r *http.Request) (any, error) {
 	rules := s.o.Ruleset()
 	var all []routeAnswer
 	for _, route := range rules.Routes() {
-		all = append(all, showRoute(route))
+		all = append(all, showRoute(route, rules))
 	}
 	if source == "" || source == policy.SourceObserved {
-		proposed, err := s.proposals(r.Context())
+		proposed, err := s.proposals(r.Context(), rules)
 		if err != nil {
 			return nil, err
 		}
@@ -173,7 +175,7 @@ func (s *Server) setRoute(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := showRoute(&route)
+	a := showRoute(&route, rules)
 	a.DryRun = dryRun
 	if first := coveredBy(rules, route); first != nil {
 		a.Warnings = append(a.Warnings, fmt.Sprintf("calls of this route are decided by %s, which the configuration file declares before it", first.Match()))
@@ -216,14 +218,15 @@ func (s *Server) unsetRoute(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, badRequest("", "%v", err)
 	}
-	old := ruleOf(s.o.Ruleset(), parsed.Match())
+	rules := s.o.Ruleset()
+	old := ruleOf(rules, parsed.Match())
 	if err := routeFromFile(old); err != nil {
 		return nil, err
 	}
 	if old == nil {
 		return nil, problem(http.StatusNotFound, "not_found", "see `offkey routes list`", "there is no route %q", parsed.Match())
 	}
-	a := showRoute(old)
+	a := showRoute(old, rules)
 	a.DryRun = dryRun
 	if dryRun {
 		return a, nil
@@ -333,7 +336,7 @@ func onlyDryRun(r *http.Request) (bool, error) {
 }
 
 // proposals are the operations that were seen and that no rule is for.
-func (s *Server) proposals(ctx context.Context) ([]routeAnswer, error) {
+func (s *Server) proposals(ctx context.Context, rules *policy.Ruleset) ([]routeAnswer, error) {
 	observed, err := s.o.Road.Observed(ctx)
 	if err != nil {
 		return nil, err
@@ -342,7 +345,7 @@ func (s *Server) proposals(ctx context.Context) ([]routeAnswer, error) {
 	for _, o := range observed {
 		out = append(out, routeAnswer{
 			Match: o.Method + " " + o.Template, Method: o.Method, Template: o.Template, Scopes: orNone(o.Scopes),
-			Auth: "required", Source: policy.SourceObserved, Calls: o.Calls,
+			Auth: "required", Enforce: rules.EnforcementOf(nil, "").String(), Inherited: true, Source: policy.SourceObserved, Calls: o.Calls,
 		})
 	}
 	return out, nil

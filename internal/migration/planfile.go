@@ -78,6 +78,10 @@ type fileRoute struct {
 	Scopes   names          `yaml:"scopes" json:"scopes"`
 	Auth     string         `yaml:"auth" json:"auth"` // "none" opens the route
 	Enforce  policy.Enforce `yaml:"enforce" json:"enforce"`
+	// As `routes list --json` writes them: the setting is that of all, and a
+	// route that was only observed decides nothing.
+	Inherited bool   `yaml:"enforce_inherited" json:"enforce_inherited"`
+	Source    string `yaml:"source" json:"source"`
 }
 
 // names is a list of scopes, or one string with spaces between them.
@@ -138,6 +142,9 @@ func ReadRoutes(r io.Reader) ([]policy.Route, error) {
 	}
 	routes := make([]policy.Route, 0, len(written))
 	for i, w := range written {
+		if w.Source == policy.SourceObserved {
+			continue
+		}
 		route, err := w.route()
 		if err != nil {
 			return nil, fmt.Errorf("routes file: route %d: %w", i+1, err)
@@ -213,5 +220,8 @@ func (w fileRoute) route() (policy.Route, error) {
 		return policy.Route{}, fmt.Errorf("%s: auth is %q: it is none, or left out", match, w.Auth)
 	}
 	r.Scopes, r.Enforce, r.Source = oauth.Scope(w.Scopes), w.Enforce, policy.SourceFile
+	if w.Inherited {
+		r.Enforce = policy.Unset
+	}
 	return r, nil
 }

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/offkey/offkey/internal/secret"
 )
@@ -45,6 +46,9 @@ type Presented struct {
 	// servers take for a carrier's (X_API_Key, API_KEY, api_key[]). It was not
 	// read.
 	Lookalike bool
+	// Spelling: an Authorization or a cookie is written so that lenient servers
+	// read another apikey of it than Values has, see OtherReadings.
+	Spelling bool
 	// OtherCredential: there is a cookie, Basic or other Authorization that is
 	// none of the carriers'. The answer may be due to it.
 	OtherCredential bool
@@ -60,13 +64,16 @@ func (p *Presented) Found() []Found { return p.Values[:min(p.Count, MaxValues)] 
 // in the one way that every server reads alike. Only such an apikey may be
 // learnt from the API's answer.
 func (p *Presented) Sole() (Found, bool) {
-	if p.Count != 1 || p.Duplicate || p.Oversize || p.Lookalike || p.OtherCredential || p.TokenScheme != "" {
+	if p.Count != 1 || p.Duplicate || p.Oversize || p.Lookalike || p.Spelling || p.OtherCredential || p.TokenScheme != "" {
 		return Found{}, false
 	}
 	return p.Values[0], true
 }
 
+// add takes a value without the space around it, which some servers cut off: an
+// apikey must not become another one by it.
 func (p *Presented) add(carrier int, value string) {
+	value = strings.TrimFunc(value, isBlank)
 	switch {
 	case value == "":
 		return
@@ -168,6 +175,7 @@ func (r *Reader) readAuthorization(p *Presented, lines []string) {
 	p.Duplicate = len(lines) > 1
 	for _, line := range lines {
 		a := r.parseAuthorization(line)
+		p.Spelling = p.Spelling || r.isLoose(line, a)
 		switch {
 		case a.carrier != noCarrier:
 			p.add(a.carrier, a.value)
@@ -209,6 +217,7 @@ func (r *Reader) readCookies(p *Presented, lines []string) {
 				bit := uint32(1) << at.index
 				p.Duplicate = p.Duplicate || seen&bit != 0
 				seen |= bit
+				p.Spelling = p.Spelling || isHalfQuoted(value)
 				p.addEncoded(at.index, value, cookieDecode)
 			case trimOWS(crumb) == "":
 			default:
@@ -493,6 +502,9 @@ func cookieDecode(s string) string {
 	}
 	return percentDecode(s)
 }
+
+// isBlank reports whether some language's trim cuts c off.
+func isBlank(c rune) bool { return c <= ' ' || c == 0x7f || unicode.IsSpace(c) }
 
 // trimOWS is RFC 9110 §5.6.3.
 func trimOWS(s string) string { return strings.Trim(s, " \t") }

@@ -64,7 +64,7 @@ func show(r *Reader, p Presented) string {
 	if p.TokenScheme != "" {
 		words = append(words, p.TokenScheme+"="+p.Token.Reveal())
 	}
-	for word, on := range map[string]bool{"duplicate": p.Duplicate, "oversize": p.Oversize, "lookalike": p.Lookalike, "other": p.OtherCredential} {
+	for word, on := range map[string]bool{"duplicate": p.Duplicate, "oversize": p.Oversize, "lookalike": p.Lookalike, "spelling": p.Spelling, "other": p.OtherCredential} {
 		if on {
 			words = append(words, word)
 		}
@@ -92,7 +92,7 @@ func TestRead(t *testing.T) {
 		{"checklist_7 scheme in lower case", []string{"Authorization: key k1"}, "", "authorization:KEY=k1 sole"},
 		{"checklist_7 scheme in mixed case", []string{"Authorization: tOKEN k1"}, "", "authorization:Token=k1 sole"},
 		{"several spaces and a tab before the value", []string{"Authorization: KEY  \t k1"}, "", "authorization:KEY=k1 sole"},
-		{"value with a space", []string{"Authorization: KEY k1 k2"}, "", "authorization:KEY=k1 k2 sole"},
+		{"value with a space", []string{"Authorization: KEY k1 k2"}, "", "authorization:KEY=k1 k2 spelling"},
 		{"scheme without a value", []string{"Authorization: KEY"}, "", "other"},
 		{"another scheme", []string{"Authorization: Digest username=x"}, "", "other"},
 		{"bare value", []string{"Authorization: k1"}, "", "other"},
@@ -110,7 +110,9 @@ func TestRead(t *testing.T) {
 		{"Basic user with a password", []string{"Authorization: " + basic("k1", "x:y")}, "", "basic=k1 sole"},
 		{"Basic in lower case without padding", []string{"Authorization: basic azE6"}, "", "basic=k1 sole"},
 		{"Basic without a user", []string{"Authorization: " + basic("", "k1")}, "", "other"},
-		{"Basic that does not decode", []string{"Authorization: Basic ***"}, "", "other"},
+		{"Basic that does not decode", []string{"Authorization: Basic ***"}, "", "spelling other"},
+		{"space around a value, which some servers cut off", []string{"Cookie: apikey=%20k1%0A"}, "api_key=+k2%00", "query:api_key=k2 cookie:apikey=k1"},
+		{"space and no value", nil, "api_key=+%20", ""},
 		{"access token", []string{"Authorization: Bearer " + token}, "", "Bearer=" + token},
 		{"checklist_7 bearer in capitals", []string{"Authorization: BEARER " + token}, "", "Bearer=" + token},
 		{"opaque token", []string{"Authorization: Bearer abc"}, "", "Bearer=abc"},
@@ -336,6 +338,7 @@ func FuzzReader(f *testing.F) {
 	f.Add(basic("k1", "x"), "", "apikey=\"%6b\"", "api%5fkey=k1;API_KEY=k2", "X-Api-Key")
 	f.Add("Bearer "+jwt(`{"alg":"ES256"}`), "k1", ";;=", "&;%&=&api_key[]=1", "X.API.key")
 	f.Add("k1", " ", "ApiKey=1", "?api_key=1", "Accept")
+	f.Add("Basic az8_Pjo!", "", "apikey=\"k1", "api_key=+k1", "Accept")
 	f.Fuzz(func(t *testing.T, authorization, header, cookie, query, name string) {
 		places := append([]string{"header:Authorization", "authorization:Bearer"}, everywhere...)
 		r := reader(t, places...)
@@ -347,6 +350,11 @@ func FuzzReader(f *testing.F) {
 			v := found.Value.Reveal()
 			if v == "" || len(v) > MaxLength || found.Carrier < 0 || found.Carrier >= len(places) {
 				t.Fatalf("found %q at %d", v, found.Carrier)
+			}
+		}
+		for _, found := range r.OtherReadings(h) {
+			if v := found.Value.Reveal(); v == "" || len(v) > MaxLength || found.Carrier < 0 || found.Carrier >= len(places) {
+				t.Fatalf("guessed %q at %d", v, found.Carrier)
 			}
 		}
 		query = r.Remove(h, query)

@@ -98,6 +98,9 @@ func (c *call) lookUpAPIKeys() apikeyPart {
 	if c.presented.Lookalike && c.judgeLookalikes() {
 		part = max(part, goodAPIKey)
 	}
+	if c.presented.Spelling && c.keepKnown(c.g.Reader.OtherReadings(c.r.Header)) {
+		part = max(part, goodAPIKey)
+	}
 	return part
 }
 
@@ -156,7 +159,7 @@ func (c *call) fault(t tokenPart) string {
 // besideOwnToken reports whether every apikey beside the token is one that the
 // token's own client came from. Nothing else may travel under its name.
 func (c *call) besideOwnToken() bool {
-	if c.presented.Count > apikey.MaxValues || c.presented.Oversize || c.presented.Lookalike {
+	if c.presented.Count > apikey.MaxValues || c.presented.Oversize || c.presented.Lookalike || c.presented.Spelling {
 		return false
 	}
 	for _, found := range c.presented.Found() {

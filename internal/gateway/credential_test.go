@@ -148,6 +148,13 @@ func TestG13TheWorstOfSeveralAPIKeysDecides(t *testing.T) {
 		{"behind a semicolon", "/?a=b;api_key=sk_live_leaked000002", "Accept: a/b"},
 		{"as Basic user", "/", "Authorization: Basic c2tfbGl2ZV9sZWFrZWQwMDAwMDI6eA=="},
 		{"under a scheme", "/", "Authorization: key sk_live_leaked000002"},
+		{"with a word behind it, which code that splits at spaces drops", "/", "Authorization: KEY sk_live_leaked000002 x"},
+		{"with a word before it", "/", "Authorization: KEY x sk_live_leaked000002"},
+		{"with a comma behind it", "/", "Authorization: Bearer sk_live_leaked000002,x"},
+		{"as Basic user with junk that decoders skip", "/", "Authorization: Basic c2tf!bGl2ZV9sZWFrZWQwMDAwMDI6eA=="},
+		{"as Basic user with more behind the padding", "/", "Authorization: Basic c2tfbGl2ZV9sZWFrZWQwMDAwMDI6eA==AAAA"},
+		{"in a cookie that is quoted by half", "/", `Cookie: apikey="sk_live_leaked000002`},
+		{"with space around it, which frameworks trim", "/?api_key=+sk_live_leaked000002%0a", "Accept: a/b"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

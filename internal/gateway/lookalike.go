@@ -15,7 +15,13 @@ import (
 func (c *call) judgeLookalikes() (found bool) {
 	headers, rawQuery := unmask(c.g.carriers, c.r.Header, c.target.RawQuery)
 	presented := c.g.Reader.Read(headers, rawQuery)
-	for _, f := range presented.Found() {
+	return c.keepKnown(presented.Found())
+}
+
+// keepKnown looks for known apikeys among readings of the request that not
+// every server shares.
+func (c *call) keepKnown(readings []apikey.Found) (found bool) {
+	for _, f := range readings {
 		known := c.g.Index.Lookup(c.g.Pepper.Fingerprint(f.Value.Reveal()))
 		if known != nil {
 			c.keepFurthest(known, f.Carrier)

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -15,7 +16,7 @@ type productsAPI struct {
 
 	mu       sync.Mutex
 	products []product
-	seen     map[string]int // calls by key holder
+	made     int // products so far, for their ids
 }
 
 type product struct {
@@ -24,17 +25,15 @@ type product struct {
 	Price float64 `json:"price"`
 }
 
-func newProductsAPI(keys map[string]string) *productsAPI {
-	return &productsAPI{
+// newProductsAPI makes the API with the keys that it has given out.
+func newProductsAPI(keys map[string]string) http.Handler {
+	a := &productsAPI{
 		keys: keys,
 		products: []product{
 			{1, "Kettle", 39.90}, {2, "Teapot", 24.50}, {3, "Cup", 7.20}, {4, "Tray", 18.00},
 		},
-		seen: map[string]int{},
+		made: 4,
 	}
-}
-
-func (a *productsAPI) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /health", func(w http.ResponseWriter, _ *http.Request) { reply(w, 200, "up") })
 	mux.HandleFunc("GET /v1/products", a.withKey(a.list))
@@ -54,14 +53,10 @@ func (a *productsAPI) withKey(next http.HandlerFunc) http.HandlerFunc {
 		if q := r.URL.Query().Get("api_key"); q != "" {
 			key = q
 		}
-		holder, ok := a.keys[key]
-		if !ok {
+		if _, ok := a.keys[key]; !ok {
 			reply(w, http.StatusUnauthorized, map[string]string{"error": "a valid API key is needed"})
 			return
 		}
-		a.mu.Lock()
-		a.seen[holder]++
-		a.mu.Unlock()
 		next(w, r)
 	}
 }
@@ -85,8 +80,9 @@ func (a *productsAPI) show(w http.ResponseWriter, r *http.Request) {
 	reply(w, 404, map[string]string{"error": "no such product"})
 }
 
-// maxProducts keeps a demo that is left running from growing.
-const maxProducts = 1000
+// maxProducts keeps a demo that is left running from growing: the oldest of
+// those that were added goes.
+const maxProducts = 100
 
 func (a *productsAPI) create(w http.ResponseWriter, r *http.Request) {
 	var p product
@@ -96,11 +92,11 @@ func (a *productsAPI) create(w http.ResponseWriter, r *http.Request) {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.made++
+	p.ID = a.made
 	if len(a.products) >= maxProducts {
-		reply(w, 507, map[string]string{"error": "the shop is full"})
-		return
+		a.products = slices.Delete(a.products, 4, 5)
 	}
-	p.ID = len(a.products) + 1
 	a.products = append(a.products, p)
 	reply(w, 201, p)
 }

@@ -24,6 +24,7 @@ type cli struct {
 
 	Up    upCmd    `cmd:"" group:"run" help:"Stand in front of an API, everything in one process."`
 	Serve serveCmd `cmd:"" group:"run" help:"Run from a configuration file."`
+	Demo  demoCmd  `cmd:"" group:"run" help:"See the whole story in ten seconds, without an API of your own."`
 
 	Init    initCmd    `cmd:"" group:"run" help:"Write a configuration to begin with."`
 	Config  configCmd  `cmd:"" group:"run" help:"The configuration file: validate, show, diff, schema, reload."`

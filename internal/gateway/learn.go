@@ -69,6 +69,7 @@ type evidence struct {
 	accepted     bool      // an apikey was answered with success
 	probed       time.Time // when the API was last asked
 	left         int       // apikeys that may still be learnt on this proof
+	crowded      time.Time // when there was last no room for another candidate
 	touched      time.Time
 }
 
@@ -282,7 +283,7 @@ func (l *learner) tellsNothingNew(at place, status int, withAPIKey bool, now tim
 	case isRefusal(status):
 		return e.noneRefused
 	case withAPIKey:
-		return e.isOpen(now)
+		return e.isOpen(now) || now.Sub(e.crowded) < time.Second
 	}
 	return e.isOpen(now) && now.Sub(e.opened) < time.Minute
 }
@@ -412,10 +413,12 @@ func (l *learner) wait(n candidate) {
 		return n.At.Sub(w.At) > candidateLife && l.forget(w)
 	})
 	if same >= maxPerPlace {
+		l.places[n.place].crowded = n.At
 		l.forget(n)
 		return
 	}
 	if len(l.waiting) >= maxCandidates {
+		l.places[n.place].crowded = n.At
 		l.forget(l.waiting[0])
 		l.waiting = slices.Delete(l.waiting, 0, 1)
 	}

@@ -156,7 +156,7 @@ func (a *App) buildIssuer(cfg *config.Loaded, f *flows) (*authserver.Server, err
 			Issuer: cfg.Issuer, AnyAudience: true, Ring: a.views.ring.Current,
 			Revocations: a.views.revocations, Now: a.Now,
 		}),
-		Revocations: a.views.revocations, Revoker: a.db,
+		Revocations: a.views.revocations, Revoker: a.db, APIKeyHolds: a.views.opensUpgrade,
 		TokenLife: time.Duration(cfg.Tokens.Access.TTL), Now: a.Now, Log: a.Log, Metrics: a.issuing,
 		Source: func(r *http.Request) netip.Addr { return f.gateway.Source(r) },
 	}

@@ -160,6 +160,11 @@ func (v *views) loadAPIKeys(ctx context.Context) error {
 	}
 }
 
+// opensUpgrade reports whether an apikey still opens what it was exchanged for.
+func (v *views) opensUpgrade(id string) bool {
+	return v.rules.Load().StageOf(policy.OfExchangedToken("", nil, v.apikeys.ByID(id)).Stage).OpensUpgrade()
+}
+
 // renew is told the changes of each commit. Where a view cannot be read the
 // next renewal reads all of them, and /readyz says so meanwhile.
 func (v *views) renew(changes []store.Change) {

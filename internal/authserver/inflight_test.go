@@ -73,3 +73,23 @@ func (w *world) disable(id string) {
 		w.t.Fatal(err)
 	}
 }
+
+func TestIntrospectionJudgesAnExchangedTokenByItsApikey(t *testing.T) {
+	holds := true
+	w := newWorld(t, func(o *authserver.Options) {
+		o.APIKeyHolds = func(id string) bool { return id == "ak_1" && holds }
+	})
+	_, reader := w.withSecret(client.Client{ID: "rs", Resources: []string{api}})
+	exchanged, own := w.post("/token", nil, exchange()).ok(), w.token(reader).ok()
+	ask := func(raw string) string { return w.post("/introspect", reader, values("token", raw)).body }
+	if a := ask(exchanged); a == inactive {
+		t.Error("inactive while its apikey holds")
+	}
+	holds = false
+	if a := ask(exchanged); a != inactive {
+		t.Errorf("after its apikey has ended: %s", a)
+	}
+	if a := ask(own); a == inactive {
+		t.Error("a token without an apikey ends with none")
+	}
+}

@@ -37,7 +37,7 @@ func (s *Server) introspect(w http.ResponseWriter, r *http.Request) (oauth.Intro
 		return oauth.IntrospectionResponse{}, oauth.InvalidRequest("token is missing")
 	}
 	verified, err := s.options.Verifier.Verify(form.Value("token"))
-	if err != nil || !mayKnow(who.Client(), verified) || s.isDisabled(r, verified) {
+	if err != nil || !mayKnow(who.Client(), verified) || s.isDisabled(r, verified) || !s.outlives(verified) {
 		return oauth.IntrospectionResponse{}, nil // RFC 7662 §2.2: inactive, and nothing else
 	}
 	c := verified.Claims()
@@ -72,4 +72,11 @@ func mayKnow(c *client.Client, v *token.Verified) bool {
 func (s *Server) isDisabled(r *http.Request, v *token.Verified) bool {
 	c, err := s.options.Clients.Client(r.Context(), v.ClientID())
 	return err == nil && c.Status == client.Disabled
+}
+
+// outlives reports whether a token that an apikey was exchanged for still holds:
+// it ends with the apikey.
+func (s *Server) outlives(v *token.Verified) bool {
+	from := v.Claims().APIKeyID
+	return from == "" || s.options.APIKeyHolds(from)
 }

@@ -67,6 +67,9 @@ type Options struct {
 	Revoker     Revoker
 	Registrar   Registrar // nil: no /register
 	Exchanger   Exchanger // nil: apikeys are not exchanged
+	// APIKeyHolds reports whether an apikey, by its id, still opens what it was
+	// exchanged for. nil: until that is revoked.
+	APIKeyHolds func(id string) bool
 
 	TokenLife    time.Duration // default 10 min
 	ExchangeLife time.Duration // default and at most 15 min
@@ -147,6 +150,9 @@ func checkOptions(o *Options) (*url.URL, error) {
 	}
 	if o.Metrics == nil {
 		o.Metrics = NewMetrics()
+	}
+	if o.APIKeyHolds == nil {
+		o.APIKeyHolds = func(string) bool { return true }
 	}
 	if o.Source == nil {
 		o.Source = connectionSource

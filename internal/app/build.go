@@ -161,8 +161,8 @@ func (a *App) buildIssuer(cfg *config.Loaded, f *flows) (*authserver.Server, err
 		Source: func(r *http.Request) netip.Addr { return f.gateway.Source(r) },
 	}
 	if cfg.Migration.Upgrade != "off" {
-		o.Registrar = &registrar{road: a.road, flush: a.recorder.Flush, seal: a.sealerFor(cfg)}
-		o.Exchanger = &exchanger{road: a.road, flush: a.recorder.Flush}
+		t := &trade{road: a.road, record: a.recordUse, seal: a.sealerFor(cfg)}
+		o.Registrar, o.Exchanger = t, t
 	}
 	return authserver.New(o)
 }

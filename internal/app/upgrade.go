@@ -17,39 +17,45 @@ import (
 	"github.com/offkey/offkey/internal/token"
 )
 
-// registrar is the road's part in /register. What was counted is stored before
-// the road looks at it, and where an API understands apikeys only, the apikey
-// is sealed for the client that takes its place.
-type registrar struct {
-	road  *migration.Road
-	flush func(context.Context) error
-	seal  func(ctx context.Context, apikey secret.Text, c *client.Client) error
+// trade is the road's part in /register and in token exchange. What an apikey
+// did is stored before the road looks at it, and where an API understands
+// apikeys only, the apikey is sealed for the client that takes its place.
+type trade struct {
+	road   *migration.Road
+	record func(ctx context.Context, presented string) error
+	seal   func(ctx context.Context, apikey secret.Text, c *client.Client) error
 }
 
 // Register implements authserver.Registrar.
-func (r *registrar) Register(ctx context.Context, presented string, md oauth.ClientMetadata, source netip.Addr) (*client.Client, error) {
-	if err := r.flush(ctx); err != nil {
-		return nil, fmt.Errorf("store counted calls: %w", err)
+func (t *trade) Register(ctx context.Context, presented string, md oauth.ClientMetadata, source netip.Addr) (*client.Client, error) {
+	if err := t.record(ctx, presented); err != nil {
+		return nil, err
 	}
-	c, err := r.road.Register(ctx, presented, md, source)
+	c, err := t.road.Register(ctx, presented, md, source)
 	if err != nil {
 		return nil, err
 	}
-	return c, r.seal(ctx, secret.NewText(presented), c)
-}
-
-// exchanger is the road's part in token exchange.
-type exchanger struct {
-	road  *migration.Road
-	flush func(context.Context) error
+	return c, t.seal(ctx, secret.NewText(presented), c)
 }
 
 // Exchange implements authserver.Exchanger.
-func (e *exchanger) Exchange(ctx context.Context, presented string, requested oauth.Scope, resource string) (token.Authorization, error) {
-	if err := e.flush(ctx); err != nil {
-		return token.Authorization{}, fmt.Errorf("store counted calls: %w", err)
+func (t *trade) Exchange(ctx context.Context, presented string, requested oauth.Scope, resource string) (token.Authorization, error) {
+	if err := t.record(ctx, presented); err != nil {
+		return token.Authorization{}, err
 	}
-	return e.road.Exchange(ctx, presented, requested, resource)
+	return t.road.Exchange(ctx, presented, requested, resource)
+}
+
+// recordUse stores what was counted, if the apikey is one that is known:
+// strangers do not make the store work.
+func (a *App) recordUse(ctx context.Context, presented string) error {
+	if a.views.apikeys.Lookup(a.data.pepper.Fingerprint(presented)) == nil {
+		return nil
+	}
+	if err := a.recorder.Flush(ctx); err != nil {
+		return fmt.Errorf("store counted calls: %w", err)
+	}
+	return nil
 }
 
 // sealer opens the apikeys that were sealed for calls with a token.

@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
+	"time"
 
 	"github.com/offkey/offkey/internal/apikey"
+	"github.com/offkey/offkey/internal/client"
 	"github.com/offkey/offkey/internal/migration"
 	"github.com/offkey/offkey/internal/policy"
 )
@@ -184,7 +187,10 @@ func (s *Server) stop(r *http.Request, to apikey.Stage) (any, error) {
 	}
 	a := stoppedAPIKey{ID: k.ID, Last4: k.Last4, Stage: to, Calls: used.Calls, DryRun: dryRun, Disabled: []string{}, Kept: []string{}}
 	if dryRun {
-		return a, nil
+		if to == apikey.Blocked {
+			err = s.wouldContain(r.Context(), k.ID, since, &a)
+		}
+		return a, err
 	}
 	if to == apikey.Blocked {
 		contained, err := s.store.ContainAPIKey(r.Context(), k.ID, since, event(r, "apikey.blocked", k.ID, p))
@@ -195,4 +201,21 @@ func (s *Server) stop(r *http.Request, to apikey.Stage) (any, error) {
 	c.Actor, _ = actorOf(r.Context()) // Handler lets nobody in without
 	_, err = s.moveStage(r.Context(), c)
 	return a, err
+}
+
+// wouldContain fills in what ContainAPIKey would answer.
+func (s *Server) wouldContain(ctx context.Context, apikeyID string, since time.Time, a *stoppedAPIKey) error {
+	made, err := s.allClients(ctx, client.Filter{})
+	if err != nil {
+		return err
+	}
+	made = slices.DeleteFunc(made, func(c *client.Client) bool { return c.APIKeyID != apikeyID || c.Source != client.SourceUpgrade })
+	stop, keep := client.SplitLeak(made, since)
+	for _, c := range stop {
+		a.Disabled = append(a.Disabled, c.ID)
+	}
+	for _, c := range keep {
+		a.Kept = append(a.Kept, c.ID)
+	}
+	return nil
 }

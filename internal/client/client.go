@@ -126,6 +126,22 @@ func (c *Client) Keys(now time.Time) jose.KeySet {
 // that it replaces.
 func (c *Client) Bucket() string { return c.ID }
 
+// SplitLeak tells apart the clients that were made with a leaked apikey: those
+// made at since or later stop, the others are kept. Disabled ones are in
+// neither.
+func SplitLeak(made []*Client, since time.Time) (stop, keep []*Client) {
+	for _, c := range made {
+		switch {
+		case c.Status == Disabled:
+		case c.Created.Before(since):
+			keep = append(keep, c)
+		default:
+			stop = append(stop, c)
+		}
+	}
+	return stop, keep
+}
+
 // What a store answers about a client that is not there, or already is.
 var (
 	ErrNotFound = errors.New("no such client")

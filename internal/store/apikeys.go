@@ -231,20 +231,18 @@ func (db *DB) ContainAPIKey(ctx context.Context, id string, since time.Time, e a
 		if err != nil {
 			return err
 		}
-		for _, c := range made {
-			switch {
-			case c.Status == client.Disabled:
-			case c.Created.Before(since):
-				stopped.Kept = append(stopped.Kept, c.ID)
-			default:
-				stopped.Clients = append(stopped.Clients, c.ID)
-				c.Status = client.Disabled
-				if err := x.updateClient(c); err != nil {
-					return err
-				}
-				if err := x.revokeAll(token.RevokeClient, c.ID); err != nil {
-					return err
-				}
+		stop, keep := client.SplitLeak(made, since)
+		for _, c := range keep {
+			stopped.Kept = append(stopped.Kept, c.ID)
+		}
+		for _, c := range stop {
+			stopped.Clients = append(stopped.Clients, c.ID)
+			c.Status = client.Disabled
+			if err := x.updateClient(c); err != nil {
+				return err
+			}
+			if err := x.revokeAll(token.RevokeClient, c.ID); err != nil {
+				return err
 			}
 		}
 		return x.record(e)

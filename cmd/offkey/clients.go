@@ -252,7 +252,12 @@ func (c *clientsEnableCmd) Run(ctx context.Context, t *terminal) error {
 	if err != nil {
 		return err
 	}
-	return t.finish(raw, c.DryRun, func(d clientDoc) string { return fmt.Sprintf("client %s (%s) may ask for tokens again", d.Name, d.ID) })
+	return t.finish(raw, c.DryRun, func(d clientDoc) string {
+		if d.Status == "pending" {
+			return fmt.Sprintf("client %s (%s) waits for approval: `offkey clients approve %s`", d.Name, d.ID, d.ID)
+		}
+		return fmt.Sprintf("client %s (%s) may ask for tokens again", d.Name, d.ID)
+	})
 }
 
 type clientsDeleteCmd struct {

@@ -414,7 +414,8 @@ func (s *Server) enableClient(r *http.Request) (any, error) {
 }
 
 // setStatus disables or enables. Enabling is not approving: what waits for
-// approval goes on waiting.
+// approval goes on waiting, and a client that was disabled while something of it
+// waited waits as a whole.
 func (s *Server) setStatus(r *http.Request, action string, to client.Status) (any, error) {
 	if _, err := readJSON[struct{}](r); err != nil {
 		return nil, err
@@ -424,6 +425,9 @@ func (s *Server) setStatus(r *http.Request, action string, to client.Status) (an
 			return problem(http.StatusConflict, "pending", fmt.Sprintf("run `offkey clients approve %s`", c.ID), "client %s waits for approval", c.ID)
 		}
 		c.Status = to
+		if to == client.Active && c.PendingReason != "" {
+			c.Status = client.Pending
+		}
 		return nil
 	}, nil)
 	if err != nil {

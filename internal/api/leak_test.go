@@ -47,3 +47,17 @@ func TestADryRunOfABlockShowsWhatItStops(t *testing.T) {
 		t.Errorf("the oldest client is %s", c.Status)
 	}
 }
+
+func TestEnablingDoesNotApprove(t *testing.T) {
+	w := newWorld(t)
+	id := w.pending(client.Pending, "create:orders")
+	w.ask(200, "POST", "/clients/"+id+"/disable", nil)
+	if d := w.ask(200, "POST", "/clients/"+id+"/enable", nil); d.text("status") != "pending" {
+		t.Errorf("a client that waited, was disabled and enabled again is %s", d.text("status"))
+	}
+	w.ask(200, "POST", "/clients/"+id+"/approve", nil)
+	w.ask(200, "POST", "/clients/"+id+"/disable", nil)
+	if d := w.ask(200, "POST", "/clients/"+id+"/enable", nil); d.text("status") != "active" {
+		t.Errorf("one that was approved is %s", d.text("status"))
+	}
+}

@@ -61,3 +61,19 @@ func TestEnablingDoesNotApprove(t *testing.T) {
 		t.Errorf("one that was approved is %s", d.text("status"))
 	}
 }
+
+func TestAClientMadeAgainInheritsNoEnforcement(t *testing.T) {
+	w := newWorld(t)
+	proposal := map[string]any{"client_id": "legacy", "name": "legacy", "auth": "client_secret_basic"}
+	w.ask(201, "POST", "/clients", proposal)
+	w.ask(200, "POST", "/routes/enforce", map[string]any{"enforce": "on"})
+	w.ask(200, "POST", "/routes/enforce", map[string]any{"enforce": "off", "client": "legacy"})
+	w.ask(200, "DELETE", "/clients/legacy", nil)
+	if !w.rules().EnforcesEverywhere() {
+		t.Error("a client that is gone is still exempt")
+	}
+	w.ask(201, "POST", "/clients", proposal)
+	if e := w.rules().EnforcementOf(nil, "legacy").String(); e != "on" {
+		t.Errorf("the next client of that id has enforcement %s", e)
+	}
+}

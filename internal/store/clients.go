@@ -13,6 +13,7 @@ import (
 	"github.com/offkey/offkey/internal/audit"
 	"github.com/offkey/offkey/internal/client"
 	"github.com/offkey/offkey/internal/jose"
+	"github.com/offkey/offkey/internal/policy"
 	"github.com/offkey/offkey/internal/secret"
 	"github.com/offkey/offkey/internal/token"
 )
@@ -90,8 +91,8 @@ func (db *DB) UpdateClient(ctx context.Context, id string, update func(*client.C
 	return c, nil
 }
 
-// DeleteClient removes a client with what was sealed for it, and revokes its
-// tokens. An apikey that was mapped to it is mapped to none.
+// DeleteClient removes a client with what was sealed and set for it alone, and
+// revokes its tokens. An apikey that was mapped to it is mapped to none.
 func (db *DB) DeleteClient(ctx context.Context, id string, e audit.Event) error {
 	return db.change(ctx, func(x *tx) error {
 		n, err := x.exec(`DELETE FROM client WHERE id = ?`, id)
@@ -104,6 +105,9 @@ func (db *DB) DeleteClient(ctx context.Context, id string, e audit.Event) error 
 		if err := x.unmapClient(id); err != nil {
 			return err
 		}
+		if err := x.forgetEnforcement(id); err != nil {
+			return err
+		}
 		if err := x.revokeAll(token.RevokeClient, id); err != nil {
 			return err
 		}
@@ -112,6 +116,19 @@ func (db *DB) DeleteClient(ctx context.Context, id string, e audit.Event) error 
 		}
 		return x.record(e)
 	})
+}
+
+// forgetEnforcement lets the next client of that id start anew.
+func (x *tx) forgetEnforcement(id string) error {
+	settings, _, err := x.settings()
+	if _, set := settings.ClientEnforce[id]; err != nil || !set {
+		return err
+	}
+	_, err = x.changeSettings(func(s *policy.Settings) error {
+		delete(s.ClientEnforce, id)
+		return nil
+	})
+	return err
 }
 
 // unmapClient takes a client that goes from the apikeys mapped to it.

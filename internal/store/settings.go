@@ -26,22 +26,7 @@ func (db *DB) Settings(ctx context.Context) (settings policy.Settings, err error
 // it was. The detail of e is written down after update has run.
 func (db *DB) UpdateSettings(ctx context.Context, update func(*policy.Settings) error, e audit.Event) (settings policy.Settings, err error) {
 	err = db.change(ctx, func(x *tx) error {
-		var stored map[string]json.RawMessage
-		if settings, stored, err = x.settings(); err != nil {
-			return err
-		}
-		before, err := members(settings)
-		if err != nil {
-			return err
-		}
-		if err := update(&settings); err != nil {
-			return err
-		}
-		after, err := members(settings)
-		if err != nil {
-			return err
-		}
-		if err := x.writeSettings(stored, before, after); err != nil {
+		if settings, err = x.changeSettings(update); err != nil {
 			return err
 		}
 		return x.record(e)
@@ -50,6 +35,25 @@ func (db *DB) UpdateSettings(ctx context.Context, update func(*policy.Settings) 
 		return policy.Settings{}, err
 	}
 	return settings, nil
+}
+
+func (x *tx) changeSettings(update func(*policy.Settings) error) (policy.Settings, error) {
+	settings, stored, err := x.settings()
+	if err != nil {
+		return policy.Settings{}, err
+	}
+	before, err := members(settings)
+	if err != nil {
+		return policy.Settings{}, err
+	}
+	if err := update(&settings); err != nil {
+		return policy.Settings{}, err
+	}
+	after, err := members(settings)
+	if err != nil {
+		return policy.Settings{}, err
+	}
+	return settings, x.writeSettings(stored, before, after)
 }
 
 // writeSettings writes the members that differ. Those that this release does

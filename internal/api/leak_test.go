@@ -8,6 +8,7 @@ import (
 	"github.com/offkey/offkey/internal/audit"
 	"github.com/offkey/offkey/internal/client"
 	"github.com/offkey/offkey/internal/oauth"
+	"github.com/offkey/offkey/internal/token"
 )
 
 // upgraded is a client that was registered with an apikey.
@@ -75,5 +76,30 @@ func TestAClientMadeAgainInheritsNoEnforcement(t *testing.T) {
 	w.ask(201, "POST", "/clients", proposal)
 	if e := w.rules().EnforcementOf(nil, "legacy").String(); e != "on" {
 		t.Errorf("the next client of that id has enforcement %s", e)
+	}
+}
+
+func TestATrialIsJudgedAsTheCallWouldBe(t *testing.T) {
+	w := newWorld(t)
+	id := w.apikey("some-key-0123456789-abcd", "", "")
+	issuer := token.NewIssuer(issuerURL, w.ring.Current, w.now)
+	issued, err := issuer.Issue(token.Authorization{
+		Client: &client.Client{ID: id}, Resources: []string{resourceURL}, Life: 15 * time.Minute, APIKeyID: id,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	trial := map[string]any{"method": "GET", "path": "/v1/orders", "token": issued.Token}
+	if d := w.ask(200, "POST", "/routes/test", trial); d.text("decision") != "allow" {
+		t.Errorf("an exchanged token: %v", d)
+	}
+	w.ask(200, "POST", "/stage", map[string]any{"stage": "retired", "all": true})
+	if d := w.ask(200, "POST", "/routes/test", trial); d.text("decision") != "deny" || d.text("code") != "invalid_token" {
+		t.Errorf("an exchanged token whose apikey is retired: %v", d)
+	}
+	w.ask(201, "POST", "/clients", map[string]any{"client_id": "billing", "name": "billing", "auth": "client_secret_basic"})
+	w.ask(200, "POST", "/clients/billing/disable", nil)
+	if d := w.ask(200, "POST", "/routes/test", map[string]any{"method": "GET", "path": "/v1/orders", "client": "billing"}); d.text("decision") != "deny" || d.text("code") != "invalid_token" {
+		t.Errorf("a disabled client: %v", d)
 	}
 }

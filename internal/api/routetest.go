@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/offkey/offkey/internal/apikey"
+	"github.com/offkey/offkey/internal/client"
 	"github.com/offkey/offkey/internal/oauth"
 	"github.com/offkey/offkey/internal/policy"
 	"github.com/offkey/offkey/internal/token"
@@ -108,7 +109,7 @@ func (s *Server) principal(ctx context.Context, p trial) (policy.Principal, erro
 		}
 		return policy.OfAPIKey(k), nil
 	case p.Token != "":
-		return s.tokenPrincipal(p.Token)
+		return s.tokenPrincipal(ctx, p.Token)
 	case p.Client != "":
 		c, err := s.findClient(ctx, p.Client)
 		if err != nil {
@@ -118,22 +119,33 @@ func (s *Server) principal(ctx context.Context, p trial) (policy.Principal, erro
 		if p.Scopes != nil {
 			scope = *p.Scopes
 		}
+		if c.Status == client.Disabled { // its tokens are refused
+			return policy.Principal{Kind: policy.BadToken}, nil
+		}
 		return policy.Principal{Kind: policy.TokenClient, ID: c.ID, ClientID: c.ID, Scope: scope}, nil
 	}
 	return policy.Principal{}, nil
 }
 
 // tokenPrincipal judges a token as the gateway does.
-func (s *Server) tokenPrincipal(raw string) (policy.Principal, error) {
+func (s *Server) tokenPrincipal(ctx context.Context, raw string) (policy.Principal, error) {
 	verified, err := s.o.Verify(raw)
 	var refused *oauth.Error
 	switch {
-	case err == nil:
-		return policy.Principal{Kind: policy.TokenClient, ID: verified.ClientID(), ClientID: verified.ClientID(), Scope: verified.Scope()}, nil
 	case errors.Is(err, token.ErrForeign):
 		return policy.Principal{Kind: policy.ForeignToken}, nil
 	case errors.As(err, &refused):
 		return policy.Principal{Kind: policy.BadToken}, nil
+	case err != nil:
+		return policy.Principal{}, err
 	}
-	return policy.Principal{}, err
+	id, from := verified.ClientID(), verified.Claims().APIKeyID
+	if from == "" {
+		return policy.Principal{Kind: policy.TokenClient, ID: id, ClientID: id, Scope: verified.Scope()}, nil
+	}
+	k, err := s.store.APIKey(ctx, from)
+	if err != nil && !errors.Is(err, apikey.ErrNotFound) {
+		return policy.Principal{}, err
+	}
+	return policy.OfExchangedToken(id, verified.Scope(), k), nil // k is nil where it is gone
 }

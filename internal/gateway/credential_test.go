@@ -8,9 +8,7 @@ import (
 	"time"
 
 	"github.com/offkey/offkey/internal/apikey"
-	"github.com/offkey/offkey/internal/client"
 	"github.com/offkey/offkey/internal/policy"
-	"github.com/offkey/offkey/internal/token"
 )
 
 // TestG13TheFixedTable goes through every combination of apikeys and tokens, and
@@ -203,24 +201,6 @@ func TestG14ADuplicateCredentialIsCountedThenRefused(t *testing.T) {
 				t.Errorf("WWW-Authenticate %q", challenge)
 			}
 		})
-	}
-}
-
-func TestAnExchangedTokenEndsWithItsAPIKey(t *testing.T) {
-	w := newWorld(t, nil).serve()
-	for stage, passes := range map[apikey.Stage]bool{
-		apikey.Inherit: true, apikey.Warn: true, apikey.UpgradeOnly: true, apikey.Retired: false, apikey.Blocked: false,
-	} {
-		w.know("sk_live_abcdefgh1234", apikey.Key{ID: "ak_1", Stage: stage})
-		issued, err := w.ours.Issue(token.Authorization{
-			Client: &client.Client{ID: "cl_1"}, Resources: []string{testResource}, Life: time.Minute, APIKeyID: "ak_1",
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := w.get("/", "Authorization: Bearer "+issued.Token); (got.StatusCode == http.StatusOK) != passes {
-			t.Errorf("%s: status %d, want it to pass: %v", stage, got.StatusCode, passes)
-		}
 	}
 }
 

@@ -177,11 +177,13 @@ func isUncached(request, answer http.Header) bool {
 // credentialWords are in the names of what proves a caller in ways that offkey
 // does not read.
 var credentialWords = [...]string{
-	"auth", "token", "session", "secret", "signature", "passw", "credential", "jwt", "cookie", "api-key", "apikey", "access-key",
+	"auth", "token", "sess", "secret", "signature", "passw", "credential", "jwt", "cookie", "apikey", "api-key", "cert",
 }
 
 // looksLikeCredential reports whether a header or parameter may be what the API
-// answered to.
+// answered to. Whatever ends in "key" may be an apikey in a place that nobody
+// configured, such as Azure's subscription-key beside its header: whoever has
+// one could else have others learnt beside it.
 func looksLikeCredential(name string) bool {
 	var folded [64]byte
 	n := min(len(name), len(folded))
@@ -193,7 +195,12 @@ func looksLikeCredential(name string) bool {
 			return true
 		}
 	}
-	return false
+	return strings.HasSuffix(string(folded[:n]), "key") && !isKeyOfNobody(string(folded[:n]))
+}
+
+// isKeyOfNobody: these keys tell calls apart, not callers.
+func isKeyOfNobody(name string) bool {
+	return strings.HasSuffix(name, "idempotency-key") || name == "sec-websocket-key"
 }
 
 // isAlone reports whether the call has no credential but, if withAPIKey, its one
@@ -226,7 +233,7 @@ func (c *call) isAlone(withAPIKey bool) bool {
 
 // saw takes what an answer says about the place and the apikey of its call.
 func (l *learner) saw(c *call, res *http.Response) {
-	if l.Learner == nil || res.StatusCode < 200 {
+	if l.Learner == nil || res.StatusCode < 200 || !asksForCredential(c.r.Method) {
 		return
 	}
 	status := res.StatusCode
@@ -240,6 +247,13 @@ func (l *learner) saw(c *call, res *http.Response) {
 			l.sawStranger(c, res, kind == policy.UnknownAPIKey)
 		}
 	}
+}
+
+// asksForCredential reports whether an API answers the method by the apikey. To
+// OPTIONS it answers everybody, and 403 to whoever asks from the wrong origin;
+// methods that are not usual could be made up without end.
+func asksForCredential(method string) bool {
+	return isUsualMethod(method) && method != http.MethodOptions
 }
 
 func placeOf(c *call) place {
@@ -259,10 +273,10 @@ func (l *learner) sawStranger(c *call, res *http.Response, withAPIKey bool) {
 	switch {
 	case isRefusal(status) && withAPIKey:
 		e.wrongRefused = true
-		l.promote(at, e, c.at)
+		l.promoteUnasked(at, e, c.at)
 	case isRefusal(status):
 		e.noneRefused = true
-		l.promote(at, e, c.at)
+		l.promoteUnasked(at, e, c.at)
 	case withAPIKey:
 		l.nominate(c, at, e)
 	default:
@@ -442,7 +456,7 @@ func (l *learner) hear(c *call, h heard) {
 	}
 	fingerprint := c.g.Pepper.Fingerprint(found.Value.Reveal())
 	o := &h.observation // its strings are the request's
-	o.Method, o.Path, o.UserAgent = strings.Clone(o.Method), "", strings.Clone(o.UserAgent)
+	o.Method, o.Path, o.UserAgent = strings.Clone(beginning(o.Method)), "", strings.Clone(beginning(o.UserAgent))
 	l.mu.Lock()
 	calls, held := l.pending[fingerprint]
 	if held && len(calls) < maxHeard {
@@ -453,6 +467,9 @@ func (l *learner) hear(c *call, h heard) {
 		l.reassign(fingerprint, h)
 	}
 }
+
+// beginning is more of s than is ever counted, and not all that a stranger sends.
+func beginning(s string) string { return s[:min(len(s), 512)] }
 
 // settle counts what came with a learnt apikey under it, and forgets the
 // candidate.
@@ -471,6 +488,15 @@ func (l *learner) reassign(fingerprint secret.Hash, calls ...heard) {
 	}
 	for _, h := range calls {
 		l.tally.Reassign(h.observation, h.template, h.known, traffic.Credential{Kind: traffic.KindAPIKey, ID: k.ID})
+	}
+}
+
+// promoteUnasked is promote on the word of callers. They may have been refused
+// for a reason of their own choice, such as an Origin: where the API can be asked
+// it is, and what they showed only counts where it cannot.
+func (l *learner) promoteUnasked(at place, e *evidence, now time.Time) {
+	if !l.Probe || !isSafe(at.method) {
+		l.promote(at, e, now)
 	}
 }
 

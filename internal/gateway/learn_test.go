@@ -513,8 +513,9 @@ func class(c byte) string {
 func TestLooksLikeCredential(t *testing.T) {
 	for name, want := range map[string]bool{
 		"Authorization": true, "X-Auth-Token": true, "X-Session": true, "x_api_key": true, "X-Amz-Security-Token": true, "X-Hub-Signature-256": true,
-		"Cookie": true, "Proxy-Authorization": true, "PHPSESSID": false, "X-CSRF-Token": true, "password": true, "X-JWT-Assertion": true,
-		"Accept": false, "User-Agent": false, "Content-Type": false, "X-Request-Id": false, "Idempotency-Key": false, "Traceparent": false, "page": false,
+		"Cookie": true, "Proxy-Authorization": true, "PHPSESSID": true, "X-CSRF-Token": true, "password": true, "X-JWT-Assertion": true,
+		"subscription-key": true, "Ocp-Apim-Subscription-Key": true, "key": true, "accessKey": true, "X-Forwarded-Client-Cert": true,
+		"keyword": false, "Sec-WebSocket-Key": false, "X-Idempotency-Key": false, "Accept": false, "User-Agent": false, "Content-Type": false, "X-Request-Id": false, "Idempotency-Key": false, "Traceparent": false, "page": false,
 	} {
 		if got := looksLikeCredential(name); got != want {
 			t.Errorf("%s: %v", name, got)

@@ -63,3 +63,21 @@ func TestG23NothingIsServedBehindABrokenBody(t *testing.T) {
 		}
 	})
 }
+
+// G-09, G-10: some servers take trailers for headers.
+func TestG10NoIdentityInTrailers(t *testing.T) {
+	w := newWorld(t, nil)
+	trailers := make(chan http.Header, 1)
+	w.handle(func(rw http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		trailers <- r.Trailer
+	})
+	w.serve()
+	for _, announced := range []string{"X-Sum", "X-Sum, X-Offkey-Client, X-Forwarded-For"} {
+		w.raw("POST / HTTP/1.1\r\nHost: api.example.com\r\nConnection: close\r\nTrailer: " + announced + "\r\nTransfer-Encoding: chunked\r\n\r\n" +
+			"1\r\na\r\n0\r\nX-Sum: 42\r\nX-Offkey-Client: forged\r\nx_offkey_scopes: forged\r\nX-Forwarded-For: forged\r\n\r\n")
+		if got := <-trailers; len(got) != 1 || got.Get("X-Sum") != "42" {
+			t.Errorf("announced %s: the API got %v", announced, got)
+		}
+	}
+}

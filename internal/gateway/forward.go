@@ -37,7 +37,7 @@ func (c *call) forward() {
 		// begins, although the API may still be reading it.
 		_ = http.NewResponseController(c.w).EnableFullDuplex()
 		// A copy: net/http looks at the type of its own request's body.
-		c.body = &callerBody{ReadCloser: r.Body}
+		c.body = &callerBody{ReadCloser: r.Body, trailer: r.Trailer, trusted: c.trusted}
 		r = r.WithContext(r.Context())
 		r.Body = c.body
 	}
@@ -68,15 +68,27 @@ func (c *call) forward() {
 // it is not known where it ends: what follows on the connection must not be read
 // as another request. net/http ends the connection itself, but not while it
 // serves in full duplex.
+//
+// At its end it takes out of the trailers what may not come from callers, for
+// net/http puts there what was not announced, and some servers take trailers for
+// headers.
 type callerBody struct {
 	io.ReadCloser
+	trailer http.Header
+	trusted bool
+
 	mu     sync.Mutex
 	broken bool
 }
 
 func (b *callerBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
-	if err != nil && err != io.EOF && !errors.Is(err, http.ErrBodyReadAfterClose) {
+	switch {
+	case err == nil, errors.Is(err, http.ErrBodyReadAfterClose):
+	case err == io.EOF:
+		dropOurs(b.trailer)
+		dropSources(b.trailer, b.trusted)
+	default:
 		b.mu.Lock()
 		b.broken = true
 		b.mu.Unlock()
@@ -110,6 +122,8 @@ func (c *call) rewrite(p *httputil.ProxyRequest) {
 		out.Host = ""
 	}
 	out.Trailer = p.In.Trailer // filled when the body ends
+	dropOurs(out.Trailer)
+	dropSources(out.Trailer, c.trusted)
 	c.g.restoreCredentials(out.Header, p.In.Header)
 	dropH2C(out.Header)
 	dropOurs(out.Header)
@@ -192,7 +206,7 @@ func (c *call) failed(_ http.ResponseWriter, req *http.Request, err error) {
 	}
 	c.g.Log.LogAttrs(req.Context(), slog.LevelWarn, "the API did not answer",
 		slog.String("upstream", c.upstream.Name), slog.String("method", c.r.Method),
-		slog.String("path", c.target.Path), slog.String("error", err.Error()))
+		slog.String("path", c.g.Reader.Redact(c.target.Path)), slog.String("error", err.Error()))
 	c.refuse(code)
 }
 

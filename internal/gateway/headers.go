@@ -52,10 +52,21 @@ func tellsSource(name string) bool {
 	return false
 }
 
+// dropSources removes them, but from trusted proxies only the spellings that no
+// proxy writes: those it has passed on from a stranger.
+func dropSources(h http.Header, trusted bool) {
+	for name := range h {
+		if tellsSource(name) && (!trusted || strings.ContainsAny(name, "_.")) {
+			delete(h, name)
+		}
+	}
+}
+
 // forwardedFor tells the API where the call came from. What the peer says of it
 // is passed on if the peer is a trusted proxy, and dropped otherwise.
 func (c *call) forwardedFor(out *http.Request) {
 	h, in := out.Header, c.r.Header
+	dropSources(h, c.trusted)
 	if c.trusted {
 		// httputil.ReverseProxy has dropped these.
 		for _, name := range [...]string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto"} {

@@ -60,6 +60,14 @@ func TestG09ForwardedHeaders(t *testing.T) {
 			}
 		}
 	})
+	t.Run("from a trusted proxy, but not in a spelling that it passed on from a stranger", func(t *testing.T) {
+		w := newWorld(t, func(w *world) { w.options.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")} }).serve()
+		seen := w.echoHeaders()
+		w.get("/", "X-Forwarded-For: 203.0.113.7", "X_Forwarded_For: 6.6.6.6", "X-Forwarded.Host: forged", "X_Real_IP: 6.6.6.6", "X-Real-IP: 203.0.113.7")
+		if got := fmt.Sprint(*seen); strings.Contains(got, "6.6.6.6") || strings.Contains(got, "forged") || seen.Get("X-Real-Ip") != "203.0.113.7" {
+			t.Error(got)
+		}
+	})
 	t.Run("Connection cannot take ours away", func(t *testing.T) {
 		w := newWorld(t, nil).serve()
 		seen := w.echoHeaders()

@@ -179,8 +179,9 @@ func TestUpstreamDown(t *testing.T) {
 	if len(w.gateway.learner.places)+len(w.gateway.learner.waiting) != 0 || w.index.Len() != 0 {
 		t.Error("something was learnt from an API that is down")
 	}
-	if !strings.Contains(w.log.String(), "the API did not answer") {
-		t.Error("the log does not say so")
+	w.get("/v1/orders&api_key=sk_live_abcdefgh1234", "Accept: */*") // `&` in place of `?`
+	if log := w.log.String(); !strings.Contains(log, "the API did not answer") || strings.Contains(log, "abcdefgh") {
+		t.Errorf("the log does not say so, or more: %s", log)
 	}
 }
 

@@ -191,7 +191,7 @@ func (c *changeFlags) send(ctx context.Context, method, path string, body any) (
 
 type clientsApproveCmd struct {
 	changeFlags
-	Scopes string `placeholder:"LIST" help:"Only these of the scopes that wait, separated by spaces. Default: all."`
+	Scopes *string `placeholder:"LIST" help:"Only these of the scopes that wait, separated by spaces; '' for none. Default: all."`
 }
 
 func (clientsApproveCmd) Help() string {
@@ -204,8 +204,8 @@ func (clientsApproveCmd) Help() string {
 // Run approves.
 func (c *clientsApproveCmd) Run(ctx context.Context, t *terminal) error {
 	body := map[string]any{}
-	if c.Scopes != "" {
-		body["scopes"] = strings.Fields(c.Scopes)
+	if c.Scopes != nil {
+		body["scopes"] = append([]string{}, strings.Fields(*c.Scopes)...)
 	}
 	raw, err := c.send(ctx, "POST", "/clients/%s/approve", body)
 	if err != nil {

@@ -42,7 +42,13 @@ func Dir(t testing.TB) string {
 // own. It is stopped with the test.
 func Up(t testing.TB, upstream string, args ...string) *Server {
 	t.Helper()
-	s, err := Start(t, append([]string{"up", "--upstream", upstream, "--data", Dir(t), "--gateway", Free, "--issuer", Free, "--admin", Free, "--ops", Free}, args...)...)
+	return UpWith(t, nil, upstream, args...)
+}
+
+// UpWith is Up with variables such as OFFKEY_TOKENS_ACCESS_TTL=1s.
+func UpWith(t testing.TB, env []string, upstream string, args ...string) *Server {
+	t.Helper()
+	s, err := Start(t, env, append([]string{"up", "--upstream", upstream, "--data", Dir(t), "--gateway", Free, "--issuer", Free, "--admin", Free, "--ops", Free}, args...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,10 +61,10 @@ const Free = "127.0.0.1:0"
 
 // Start runs a command that stays, with --json, and waits for the line that
 // says it is ready.
-func Start(t testing.TB, args ...string) (*Server, error) {
+func Start(t testing.TB, env []string, args ...string) (*Server, error) {
 	t.Helper()
 	s := &Server{cmd: exec.Command(Path(t), append(args, "--json")...), log: &locked{}, ended: make(chan struct{})}
-	s.cmd.Stderr, s.cmd.Env = s.log, environment()
+	s.cmd.Stderr, s.cmd.Env = s.log, append(environment(), env...)
 	out, err := s.cmd.StdoutPipe()
 	if err != nil {
 		return nil, err

@@ -21,13 +21,13 @@ type world struct {
 	dir string
 }
 
-func newWorld(t *testing.T, args ...string) world {
+func newWorld(t *testing.T, env ...string) world {
 	t.Helper()
 	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = fmt.Fprintf(w, "%s %s for %s", r.Method, r.URL.Path, r.Header.Get("X-Offkey-Client"))
 	}))
 	t.Cleanup(api.Close)
-	w := world{Server: binary.Up(t, api.URL, args...), dir: t.TempDir()}
+	w := world{Server: binary.UpWith(t, env, api.URL), dir: t.TempDir()}
 	w.CLI(t, nil, "routes", "set", "GET /v1/orders", "read:orders")
 	w.CLI(t, nil, "routes", "set", "POST /v1/orders", "create:orders")
 	w.CLI(t, nil, "routes", "enforce", "on")

@@ -158,7 +158,7 @@ func (x *examination) secrets() {
 		}
 	}
 	if open == 0 {
-		x.ok(check, "%d files, readable for their owner alone", len(x.Secrets))
+		x.ok(check, "%d, readable for their owner alone", len(x.Secrets))
 	}
 }
 

@@ -98,10 +98,9 @@ func (s *Server) listRoutes(r *http.Request) (any, error) {
 		return nil, err
 	}
 	return struct {
-		Routes  []routeAnswer `json:"routes"`
-		Enforce string        `json:"enforce"`
-		Next    *string       `json:"next"`
-	}{orNone(part), max(rules.Enforce, policy.Off).String(), next}, nil
+		Routes []routeAnswer `json:"routes"`
+		Next   *string       `json:"next"`
+	}{orNone(part), next}, nil
 }
 
 // routeProposal is a route as an operator asks for it.

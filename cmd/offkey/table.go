@@ -71,8 +71,8 @@ func writeCSV(w io.Writer, items []json.RawMessage, members []string) error {
 	return out.Error()
 }
 
-// csvCell writes a JSON value as a cell. Text that a spreadsheet would take for
-// a formula gets an apostrophe before it: labels and agents are strangers' words.
+// csvCell writes a JSON value as a cell, without what a terminal would obey. Text that a spreadsheet would take for a formula gets an apostrophe
+// before it: labels and agents are strangers' words.
 func csvCell(raw json.RawMessage) string {
 	var text string
 	var texts []string
@@ -88,9 +88,14 @@ func csvCell(raw json.RawMessage) string {
 		return string(raw) // a number or a boolean
 	}
 	if text != "" && strings.ContainsRune("=+-@\t\r\n|", rune(text[0])) {
-		return "'" + text
+		text = "'" + text
 	}
-	return text
+	return strings.Map(func(r rune) rune {
+		if r == '\n' || r == '\t' { // a cell may have them
+			return r
+		}
+		return printableRune(r)
+	}, text)
 }
 
 // column is one of a table.
@@ -170,13 +175,13 @@ func readUpTo(r io.Reader, from string, most int64) ([]byte, error) {
 }
 
 // printable takes out what would move the cursor or turn the text around.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) && r != ' ' || unicode.Is(unicode.Bidi_Control, r) || r == utf8.RuneError {
-			return '?'
-		}
-		return r
-	}, s)
+func printable(s string) string { return strings.Map(printableRune, s) }
+
+func printableRune(r rune) rune {
+	if !unicode.IsPrint(r) && r != ' ' || unicode.Is(unicode.Bidi_Control, r) || r == utf8.RuneError {
+		return '?'
+	}
+	return r
 }
 
 // orDash shows that there is nothing.

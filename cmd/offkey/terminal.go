@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -59,8 +60,36 @@ func failed(code, message, fix string, err error) *failure {
 // say writes words for a person.
 func (t *terminal) say(format string, args ...any) {
 	if !t.JSON {
-		fmt.Fprintf(t.Err, format+"\n", args...)
+		fmt.Fprintf(t.Err, format+"\n", shown(args)...)
 	}
+}
+
+// painted is a text of our own with colours in it.
+type painted string
+
+// shown takes out of texts what would do more than show: any may be a
+// stranger's, such as a label, or a description that an issuer has sent.
+func shown(args []any) []any {
+	out := slices.Clone(args)
+	for i, arg := range out {
+		switch v := arg.(type) {
+		case string:
+			out[i] = printableLines(v)
+		case error:
+			out[i] = printableLines(v.Error())
+		}
+	}
+	return out
+}
+
+// printableLines is printable for a text of several lines: those after the
+// first are set in, so that none passes for one of ours.
+func printableLines(s string) string {
+	lines := strings.Split(s, "\n")
+	for i, line := range lines {
+		lines[i] = printable(strings.TrimSuffix(line, "\r"))
+	}
+	return strings.Join(lines, "\n  ")
 }
 
 // done, warn and skip report a step; the word stands beside the colour.
@@ -69,7 +98,7 @@ func (t *terminal) warn(format string, args ...any) { t.step("33", "warn", forma
 func (t *terminal) skip(format string, args ...any) { t.step("36", "skip", format, args...) }
 
 func (t *terminal) step(colour, word, format string, args ...any) {
-	t.say("%s "+format, append([]any{t.paint(colour, "["+word+"]")}, args...)...)
+	t.say("%s "+format, append([]any{painted(t.paint(colour, "["+word+"]"))}, args...)...)
 }
 
 func (t *terminal) paint(colour, s string) string {
@@ -110,9 +139,9 @@ func (t *terminal) fail(err error) int {
 		_ = encoder.Encode(errorDocument{shownError{f.code, f.message, f.fix}})
 		return f.exit
 	}
-	fmt.Fprintf(t.Err, "%s %s\n", t.paint("31", "error:"), f.message)
+	fmt.Fprintf(t.Err, "%s %s\n", t.paint("31", "error:"), printableLines(f.message))
 	if f.fix != "" {
-		fmt.Fprintf(t.Err, "  fix: %s\n", f.fix)
+		fmt.Fprintf(t.Err, "  fix: %s\n", printableLines(f.fix))
 	}
 	return f.exit
 }

@@ -101,7 +101,7 @@ func (c upCmd) ready(t *terminal, a app.Addresses) {
 		_ = json.NewEncoder(t.Out).Encode(a) // one line, for whoever waits for it
 		return
 	}
-	t.say("%s  observe  nothing is refused\n", t.paint("1", "offkey "+version))
+	t.say("%s  observe  nothing is refused\n", painted(t.paint("1", "offkey "+version)))
 	t.say("  API       %s  ->  %s", a.Gateway, c.Upstream)
 	t.say("  Issuer    %s", a.Issuer)
 	t.say("  Ops       %s/readyz", a.Ops)

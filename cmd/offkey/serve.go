@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
+	stdlog "log"
 	"os"
 	"os/signal"
 	"syscall"
@@ -59,6 +61,7 @@ const drainTime = 25 * time.Second
 // configuration anew it does so on SIGHUP.
 func (t *terminal) serve(ctx context.Context, cfg *config.Loaded, l *app.Listeners, o app.Options, ready func(app.Addresses)) error {
 	log := t.logger(cfg)
+	stdlog.SetOutput(io.Discard) // net/http prints bytes there that an API sent unasked: they may be anything
 	o.Log, o.Version = log, version
 	running, err := app.Start(ctx, cfg, l, o)
 	if err != nil {

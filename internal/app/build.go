@@ -82,7 +82,8 @@ func (a *App) buildGateway(cfg *config.Loaded) (*gateway.Gateway, error) {
 			Page: cfg.Migration.Docs,
 		},
 		Unsealer: &sealer{db: a.db, master: a.data.master}, TrustedProxies: cfg.TrustedProxies,
-		Log: a.Log, Metrics: a.metrics, Now: a.Now,
+		PreflightOrigins: cfg.Gateway.PreflightOrigins,
+		Log:              a.Log, Metrics: a.metrics, Now: a.Now,
 	}
 	if cfg.Telemetry.Access {
 		o.AccessLog = a.Log

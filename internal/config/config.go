@@ -101,6 +101,8 @@ type Gateway struct {
 	Routes    []Route             `yaml:"routes" doc:"First match wins. Declared here they are read-only elsewhere."`
 	Enforce   policy.Enforce      `yaml:"enforce" enum:"off,shadow,on" doc:"Whether routes and scopes are enforced. Set here it is read-only elsewhere."`
 	Limits    Limits              `yaml:"limits"`
+	// PreflightOrigins matter once routes are enforced.
+	PreflightOrigins []string `yaml:"preflight_origins" doc:"Origins whose CORS preflights pass without a credential once routes are enforced, as in https://app.example.com."`
 }
 
 // Upstream is one API.

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"strings"
 	"sync"
 
 	"github.com/offkey/offkey/internal/policy"
@@ -77,7 +78,11 @@ func (c *call) credential() traffic.Credential {
 // kept for a caller whom nobody knows: it has a route, or somebody known has
 // called it with success.
 func (c *call) template(knownCaller bool, status int) (template string, known bool) {
-	template = c.g.Tally.Templates.Of(c.target.Path)
+	path := c.target.Path
+	if strings.Contains(path, "=") { // an apikey of the query that was sent in the path
+		path = c.g.Reader.Redact(path)
+	}
+	template = c.g.Tally.Templates.Of(path)
 	if c.g.templates.has(template) {
 		return template, true
 	}

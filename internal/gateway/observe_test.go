@@ -41,6 +41,9 @@ func TestWhatIsCounted(t *testing.T) {
 			UserAgent: "shop/1", Source: local, Carrier: "header:X-API-Key"}},
 		{"an apikey in the query", "/v1/orders/7?api_key=sk_live_abcdefgh1234", nil, traffic.Row{
 			Credential: traffic.Credential{Kind: "apikey", ID: "ak_1"}, Template: "/v1/orders/{id}", Status: 200, Source: local, Carrier: "query:api_key"}},
+		{"an apikey in the path, where its query should be", "/v1/orders;api_key=abcdefghijkl", []string{"X-API-Key: sk_live_abcdefgh1234"}, traffic.Row{
+			Credential: traffic.Credential{Kind: "apikey", ID: "ak_1"}, Template: "/v1/orders;api_key=[apikey]", Status: 200, Source: local, Carrier: "header:X-API-Key",
+			Outcome: "shadow:ambiguous_request"}},
 		{"a token", "/v1/orders/7", []string{"Authorization: Bearer " + w.issue(t, w.ours, "cl_1", time.Hour, "read:orders")}, traffic.Row{
 			Credential: traffic.Credential{Kind: "client", ID: "cl_1"}, Template: "/v1/orders/{id}", Status: 200, Source: local}},
 		{"a token that lacks a scope", "/v1/orders/7", []string{"Authorization: Bearer " + w.issue(t, w.ours, "cl_1", time.Hour)}, traffic.Row{

@@ -5,6 +5,8 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -55,6 +57,15 @@ func TestScripts(t *testing.T) {
 			env.Setenv("NO_COLOR", "1")
 			env.Setenv("GORACE", "halt_on_error=1 exitcode=66")
 			return nil
+		},
+		Condition: func(name string) (bool, error) {
+			switch name {
+			case "root":
+				return os.Geteuid() == 0, nil
+			case "disk":
+				return mayMount(t), nil
+			}
+			return false, fmt.Errorf("unknown condition %s", name)
 		},
 		Cmds: commandsOf(map[string]command{
 			"api": (*world).api, "start": (*world).start, "stop": (*world).stop, "signal": (*world).signal, "logged": (*world).logged,
@@ -330,7 +341,7 @@ func (w *world) call(ts *testscript.TestScript, neg bool, args []string) {
 	defer cancel()
 	req, err := request(ctx, args)
 	ts.Check(err)
-	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: ownRoots(ts)}, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	resp, err := client.Do(req)
 	if neg {
 		if err == nil {
@@ -345,6 +356,17 @@ func (w *world) call(ts *testscript.TestScript, neg bool, args []string) {
 	fmt.Fprintln(ts.Stdout())
 	_, err = io.Copy(ts.Stdout(), resp.Body)
 	ts.Check(err)
+}
+
+// ownRoots trusts the certificate that the script has made, if it has.
+func ownRoots(ts *testscript.TestScript) *tls.Config {
+	raw, err := os.ReadFile(ts.MkAbs("cert.pem"))
+	if err != nil {
+		return nil
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(raw)
+	return &tls.Config{RootCAs: roots}
 }
 
 // traffic is a caller that calls again and again.

@@ -158,7 +158,7 @@ func (a *App) buildIssuer(cfg *config.Loaded, f *flows) (*authserver.Server, err
 			Revocations: a.views.revocations, Now: a.Now,
 		}),
 		Revocations: a.views.revocations, Revoker: a.db, APIKeyHolds: a.views.opensUpgrade,
-		TokenLife: time.Duration(cfg.Tokens.Access.TTL), Now: a.Now, Log: a.Log, Metrics: a.issuing,
+		TokenLife: time.Duration(cfg.Tokens.Access.TTL), AssertionLife: time.Duration(cfg.Tokens.ClientAssertion.MaxLife), Now: a.Now, Log: a.Log, Metrics: a.issuing,
 		Source: func(r *http.Request) netip.Addr { return f.gateway.Source(r) },
 	}
 	if cfg.Migration.Upgrade != "off" {

@@ -73,10 +73,13 @@ type Options struct {
 
 	TokenLife    time.Duration // default 10 min
 	ExchangeLife time.Duration // default and at most 15 min
-	Limits       FailureLimits // zero values stand for the defaults
-	Now          func() time.Time
-	Log          *slog.Logger
-	Metrics      *Metrics // nil: counted nowhere
+	// AssertionLife is the longest that a client assertion may live; default 5
+	// min.
+	AssertionLife time.Duration
+	Limits        FailureLimits // zero values stand for the defaults
+	Now           func() time.Time
+	Log           *slog.Logger
+	Metrics       *Metrics // nil: counted nowhere
 	// Source is the address that a request comes from, for limits. nil takes
 	// the connection's: behind a proxy, that is the proxy's.
 	Source func(*http.Request) netip.Addr
@@ -105,7 +108,7 @@ func New(o Options) (*Server, error) {
 	s := &Server{options: o, base: strings.TrimSuffix(o.Issuer, "/"), failures: clientauth.NewFailures(o.Limits), compatLog: limit.New(1.0/3600, 1, 1<<10)}
 	s.auth, err = clientauth.New(clientauth.Options{
 		Issuer: o.Issuer, TokenEndpoint: s.endpoint(pathToken), Clients: o.Clients, Spender: o.Spender, KeySets: o.KeySets,
-		Failures: s.failures, Now: o.Now, Failed: o.Metrics.authFailed, Compat: s.compatUsed, Used: s.usage.note,
+		Failures: s.failures, Now: o.Now, AssertionLife: o.AssertionLife, Failed: o.Metrics.authFailed, Compat: s.compatUsed, Used: s.usage.note,
 	})
 	if err != nil {
 		return nil, err

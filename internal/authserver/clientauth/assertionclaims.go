@@ -12,10 +12,10 @@ import (
 
 // How long an assertion may live, and how far clocks may be apart.
 const (
-	strictLife = 5 * time.Minute
-	compatLife = time.Hour
-	skew       = 30 * time.Second
-	maxJTI     = 256 // bytes
+	defaultLife = 5 * time.Minute
+	compatLife  = time.Hour
+	skew        = 30 * time.Second
+	maxJTI      = 256 // bytes
 )
 
 // assertionClaims is what an assertion says beside its iss and sub (RFC 7523
@@ -70,9 +70,10 @@ func (a *Authenticator) checkAudience(c *client.Client, aud jose.Audience, endpo
 // checkTimes: exp is needed, near and in the future; nbf and iat are not in the
 // future (RFC 7523 §3). Clocks may be half a minute apart.
 func (a *Authenticator) checkTimes(c *client.Client, claims assertionClaims) *failure {
-	most := strictLife
+	strict := a.options.AssertionLife
+	most := strict
 	if c.Audience == client.Compat {
-		most = compatLife
+		most = max(strict, compatLife)
 	}
 	now := a.options.Now()
 	expires, issued, notBefore := claims.Expires.Time(), claims.IssuedAt.Time(), claims.NotBefore.Time()
@@ -92,7 +93,7 @@ func (a *Authenticator) checkTimes(c *client.Client, claims assertionClaims) *fa
 	case life > most:
 		return refusal(CauseLifetime, fmt.Sprintf("the client assertion lives for %s, at most %s is accepted: make exp earlier, or set the clock of the client if it is fast. By this server's clock it is %s", seconds(life), seconds(most), stamp(now)))
 	}
-	if life > strictLife {
+	if life > strict {
 		a.options.Compat(c, "lifetime")
 	}
 	return nil

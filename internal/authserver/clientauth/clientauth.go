@@ -69,6 +69,9 @@ type Options struct {
 	KeySets       KeySets // nil: clients with a jwks_uri are refused
 	Failures      *Failures
 	Now           func() time.Time
+	// AssertionLife is the longest that an assertion may live, but for clients
+	// with audience: compat; 0 is 5 minutes.
+	AssertionLife time.Duration
 
 	// Failed is told why each authentication failed: one of the Cause constants.
 	Failed func(cause string)
@@ -105,6 +108,9 @@ func New(o Options) (*Authenticator, error) {
 	}
 	if o.Used == nil {
 		o.Used = func(string, string, time.Time) {}
+	}
+	if o.AssertionLife <= 0 {
+		o.AssertionLife = defaultLife
 	}
 	d, err := newDecoy()
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/offkey/offkey/internal/audit"
 	"github.com/offkey/offkey/internal/client"
 )
 
@@ -114,5 +115,25 @@ func TestAReloadIsInTheAudit(t *testing.T) {
 	}
 	if !found {
 		t.Errorf("no entry says that migration.stage became warn: %+v", entries)
+	}
+}
+
+func TestWhatAReloadDoesNotChangeIsSaid(t *testing.T) {
+	p := runProcess(t, "")
+	p.write("signing: {alg: EdDSA, rotate_every: 60d}\ntelemetry: {level: debug, logs: text, access: true}\n")
+	for range 2 { // the second time it is still to come
+		changes, err := configuration{p.App}.Reload(t.Context(), false, audit.Event{Actor: "os:0", Action: "config.reloaded"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		restart := map[string]bool{}
+		for _, c := range changes {
+			restart[c.Setting] = c.Restart
+		}
+		for _, setting := range []string{"signing.alg", "signing.rotate_every", "telemetry.level", "telemetry.logs"} {
+			if needed, changed := restart[setting]; !needed || !changed {
+				t.Errorf("%s: changed %v, needs a restart %v", setting, changed, needed)
+			}
+		}
 	}
 }

@@ -66,10 +66,10 @@ type Secrets struct {
 
 // Signing is how tokens are signed.
 type Signing struct {
-	Alg          jose.Algorithm `yaml:"alg" enum:"ES256,EdDSA,RS256,PS256" doc:"Algorithm of access tokens."`
-	RotateEvery  Duration       `yaml:"rotate_every" doc:"A new signing key after this long."`
-	PublishAhead Duration       `yaml:"publish_ahead" doc:"How long a new key is published before it signs."`
-	KeepAfter    Duration       `yaml:"keep_after" doc:"How long a key stays published after it last signed; at least the longest life of a token."`
+	Alg          jose.Algorithm `yaml:"alg" enum:"ES256,EdDSA,RS256,PS256" doc:"Algorithm of access tokens." boot:"true"`
+	RotateEvery  Duration       `yaml:"rotate_every" doc:"A new signing key after this long." boot:"true"`
+	PublishAhead Duration       `yaml:"publish_ahead" doc:"How long a new key is published before it signs." boot:"true"`
+	KeepAfter    Duration       `yaml:"keep_after" doc:"How long a key stays published after it last signed; at least the longest life of a token." boot:"true"`
 }
 
 // Tokens are the lives of what is issued and accepted.
@@ -172,8 +172,8 @@ type Calendar struct {
 
 // Telemetry is what offkey says about itself.
 type Telemetry struct {
-	Logs   string `yaml:"logs" enum:"json,text" doc:"Form of log lines on standard error."`
-	Level  string `yaml:"level" enum:"debug,info,warn,error" doc:"Least level logged."`
+	Logs   string `yaml:"logs" enum:"json,text" doc:"Form of log lines on standard error." boot:"true"`
+	Level  string `yaml:"level" enum:"debug,info,warn,error" doc:"Least level logged." boot:"true"`
 	Access bool   `yaml:"access" doc:"Log a line per call through the gateway, without secrets."`
 }
 

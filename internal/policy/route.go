@@ -67,7 +67,8 @@ type Route struct {
 }
 
 // ParseRoute reads `GET /v1/orders/**` or a path alone, which is any method. A
-// slash at the end of the path means nothing, here as in Match.
+// slash at the end of the path means nothing, here as in Match, nor does the way
+// in which a character is escaped.
 func ParseRoute(match string) (Route, error) {
 	method, path, found := strings.Cut(strings.TrimSpace(match), " ")
 	if !found {
@@ -102,12 +103,20 @@ func ParseRoute(match string) (Route, error) {
 	return r, nil
 }
 
-// newRoute splits a path that starts with a slash.
+// newRoute splits a path that starts with a slash. What stands in it literally is
+// written as in a canonical path, which it is compared with: `café`, `caf%c3%a9`
+// and `caf%C3%A9` are one route.
 func newRoute(method, path string) Route {
 	if len(path) > 1 {
 		path = strings.TrimSuffix(path, "/")
 	}
-	return Route{Method: method, Template: path, segments: strings.Split(path[1:], "/")}
+	segments := strings.Split(path[1:], "/")
+	for i, s := range segments {
+		if !strings.ContainsAny(s, "*{}") {
+			segments[i] = ParseTarget("/" + s).Path[1:]
+		}
+	}
+	return Route{Method: method, Template: "/" + strings.Join(segments, "/"), segments: segments}
 }
 
 // Match is the route as it is written: its identity.

@@ -28,6 +28,10 @@ func TestParseRoute(t *testing.T) {
 		{"named and unnamed segments", "/v1/{user}/files/*", "", "/v1/{user}/files/*", ""},
 		{"space around is nothing", "  GET   /v1/x ", "GET", "/v1/x", ""},
 		{"a slash at the end is nothing", "GET /v1/x/", "GET", "/v1/x", ""},
+		{"G-01 a character that paths hold encoded", "GET /v1/größe/{id}", "GET", "/v1/gr%C3%B6%C3%9Fe/{id}", ""},
+		{"G-01 an escape in small letters", "GET /v1/caf%c3%a9", "GET", "/v1/caf%C3%A9", ""},
+		{"G-01 a needless escape", "GET /v1/%61dmin%3Arun", "GET", "/v1/admin:run", ""},
+		{"G-01 a percent sign", "GET /v1/100%", "GET", "/v1/100%25", ""},
 		{"methods beyond the usual", "M-SEARCH /v1/x", "M-SEARCH", "/v1/x", ""},
 
 		{"nothing", "", "", "", "starts with /"},
@@ -42,6 +46,7 @@ func TestParseRoute(t *testing.T) {
 		{"G-24 a control character", "GET /v1/x\x1b[2J", "", "", "control characters"},
 		{"** in the middle", "GET /v1/**/x", "", "", "only at the end"},
 		{"a dot segment", "GET /v1/../x", "", "", "can never match"},
+		{"an encoded dot segment", "GET /v1/%2e%2E/x", "", "", "can never match"},
 		{"an empty segment", "GET /v1//x", "", "", "can never match"},
 		{"two slashes at the end", "GET /v1//", "", "", "can never match"},
 		{"part of a segment", "GET /v1/orders*", "", "", "stand for a whole segment"},
@@ -200,4 +205,20 @@ func FuzzParseRoute(f *testing.F) {
 			t.Fatalf("%q is no candidate for itself", r.Match())
 		}
 	})
+}
+
+// G-01: however an operator writes a route, it is found by the path that means
+// the same, and no laxer one in its place.
+func TestARouteIsFoundInEverySpelling(t *testing.T) {
+	for _, template := range []string{"/v1/größe", "/v1/gr%C3%B6%C3%9Fe", "/v1/gr%c3%b6%c3%9fe", "/%761/gr%C3%B6\u00dfe"} {
+		open := mustRoute(t, "GET /v1/**")
+		open.Open = true
+		rs := Ruleset{Enforce: On}.Build([]Route{mustRoute(t, "GET "+template, "read:size"), open}, nil)
+		for _, raw := range []string{"/v1/größe", "/v1/gr%C3%B6%C3%9Fe", "/v1/gr%c3%b6%C3%9fe", "/%76%31/größe/"} {
+			target := ParseTarget(raw)
+			if r := rs.Match("GET", target.Path); r == nil || r.Open || target.Problem != "" {
+				t.Errorf("%s is not %s: %+v", raw, template, r)
+			}
+		}
+	}
 }

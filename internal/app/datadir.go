@@ -97,7 +97,16 @@ func loadSecret(configured secret.Text, setting, file string, used bool) ([]byte
 	}
 	made := make([]byte, 32)
 	rand.Read(made) // never fails
-	return made, writeSecret(file, made)
+	err = writeSecret(file, made)
+	if errors.Is(err, fs.ErrExist) { // another process was first: its secret is the one
+		if raw, err = os.ReadFile(file); err == nil {
+			return decodeSecret(string(raw), file)
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("make %s: %w", file, err)
+	}
+	return made, nil
 }
 
 func decodeSecret(text, where string) ([]byte, error) {
@@ -109,22 +118,23 @@ func decodeSecret(text, where string) ([]byte, error) {
 }
 
 // writeSecret writes the file so that it is there wholly or not at all, and
-// stays after a power cut.
+// stays after a power cut. One that is there already is fs.ErrExist.
 func writeSecret(file string, value []byte) error {
-	f, err := os.OpenFile(file+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	f, err := os.CreateTemp(filepath.Dir(file), ".secret-*") // for its owner alone
 	if err != nil {
-		return fmt.Errorf("make %s: %w", file, err)
+		return err
 	}
+	defer os.Remove(f.Name())
 	_, err = f.WriteString(base64.StdEncoding.EncodeToString(value) + "\n")
 	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return fmt.Errorf("make %s: %w", file, err)
+		return err
 	}
-	if err := os.Rename(file+".new", file); err != nil {
-		return fmt.Errorf("make %s: %w", file, err)
+	if err := os.Link(f.Name(), file); err != nil { // a rename would replace another process's
+		return err
 	}
 	dir, err := os.Open(filepath.Dir(file))
 	if err != nil {
-		return fmt.Errorf("make %s: %w", file, err)
+		return err
 	}
 	return errors.Join(dir.Sync(), dir.Close())
 }

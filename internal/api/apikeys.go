@@ -94,9 +94,12 @@ func (s *Server) listAPIKeys(r *http.Request) (any, error) {
 	}{orNone(part), next}, nil
 }
 
+// inventoryPage is how many apikeys are counted while the traffic is read once.
+const inventoryPage = 20_000
+
 func (s *Server) inventory(ctx context.Context) ([]migration.Item, error) {
 	var all []migration.Item
-	for f := (apikey.Filter{Limit: maxPage}); ; {
+	for f := (apikey.Filter{Limit: inventoryPage}); ; {
 		part, next, err := s.o.Road.Inventory(ctx, f)
 		if err != nil {
 			return nil, err

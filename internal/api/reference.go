@@ -27,7 +27,7 @@ func pick[T any](what, ref string, all []T, names func(T) (id, name string)) (fo
 	matches := append(byName, byID...)
 	switch len(matches) {
 	case 0:
-		return found, problem(http.StatusNotFound, "not_found", "", "there is no %s %q", what, ref)
+		return found, notFound(what, ref)
 	case 1:
 		return matches[0], nil
 	}
@@ -37,6 +37,22 @@ func pick[T any](what, ref string, all []T, names func(T) (id, name string)) (fo
 		ids = append(ids, id)
 	}
 	return found, problem(http.StatusConflict, "ambiguous", "give more of the id", "%q means %d %ss, among them %s", ref, len(matches), what, strings.Join(ids, ", "))
+}
+
+// notFound repeats what begins like an id and nothing else: people have been
+// seen to give the apikey itself.
+func notFound(what, ref string) error {
+	fix := "see `offkey " + what + "s list`: give an id, a unique beginning of one, or a name"
+	switch what {
+	case "signing key":
+		fix = "see `offkey signing list`"
+	case "apikey":
+		fix = "see `offkey apikeys list`: give an id, a unique beginning of one, or a label; for the apikey itself there is `offkey apikeys show --apikey-stdin`"
+		if !strings.HasPrefix(ref, "ak_") {
+			return problem(http.StatusNotFound, "not_found", fix, "there is no apikey with that id or label (it is not repeated here: it may be a secret)")
+		}
+	}
+	return problem(http.StatusNotFound, "not_found", fix, "there is no %s %q", what, ref)
 }
 
 // sortBy orders items by a name from orders, and what is equal there by id.

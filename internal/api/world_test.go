@@ -34,7 +34,7 @@ import (
 // world is a management API on a real socket, over the real store, keyring and
 // road, with a clock that can be moved.
 type world struct {
-	t       *testing.T
+	t       testing.TB
 	db      *store.DB
 	road    *migration.Road
 	ring    *keyring.Manager
@@ -57,9 +57,9 @@ gateway:
   upstreams: {api: {url: "http://127.0.0.1:8080"}}
 `
 
-func newWorld(t *testing.T) *world { return newWorldWith(t, plainConfig) }
+func newWorld(t testing.TB) *world { return newWorldWith(t, plainConfig) }
 
-func newWorldWith(t *testing.T, configuration string) *world {
+func newWorldWith(t testing.TB, configuration string) *world {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "offkey") // short: the path of a socket is
 	if err != nil {
@@ -375,7 +375,7 @@ func (w *world) unchanged(during func()) {
 }
 
 // far is a server somewhere else.
-func far(t *testing.T, h http.HandlerFunc) *httptest.Server {
+func far(t testing.TB, h http.HandlerFunc) *httptest.Server {
 	s := httptest.NewServer(h)
 	t.Cleanup(s.Close)
 	return s

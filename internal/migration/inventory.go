@@ -56,9 +56,10 @@ type Detail struct {
 }
 
 // Inventory lists a page of apikeys with what they did in the last 30 days.
-// Most used first or last is the business of whoever prints it.
+// Most used first or last is the business of whoever prints it. The traffic is
+// read once for each page: whoever wants all asks for large ones.
 func (r *Road) Inventory(ctx context.Context, f apikey.Filter) (items []Item, next string, err error) {
-	keys, next, err := r.Store.APIKeys(ctx, f)
+	keys, next, err := r.apikeyPage(ctx, f)
 	if err != nil || len(keys) == 0 {
 		return []Item{}, "", err
 	}
@@ -91,6 +92,23 @@ func (r *Road) Inventory(ctx context.Context, f apikey.Filter) (items []Item, ne
 		items = append(items, itemOf(k, used[k.ID], uses[k.ID], rules, now))
 	}
 	return items, next, nil
+}
+
+// apikeyPage is a page of apikeys of the size asked for, whatever the most is
+// that storage gives at once.
+func (r *Road) apikeyPage(ctx context.Context, f apikey.Filter) (keys []*apikey.Key, next string, err error) {
+	limit := f.Limit
+	for {
+		page, next, err := r.Store.APIKeys(ctx, f)
+		if err != nil {
+			return nil, "", err
+		}
+		keys = append(keys, page...)
+		f.After, f.Limit = next, limit-len(keys)
+		if next == "" || f.Limit <= 0 {
+			return keys, next, nil
+		}
+	}
 }
 
 // Show returns one apikey in full, or apikey.ErrNotFound.

@@ -29,6 +29,10 @@ type Limiter struct {
 const (
 	shardCount = 16
 	sweep      = 16 // entries looked at for eviction when a shard is full
+
+	// longest is the most that an event may cost, and a burst: so far ahead of
+	// any clock nanoseconds can be counted.
+	longest = 100 * 365 * 24 * time.Hour
 )
 
 // shard maps names to the time at which all that was taken is paid for. A name
@@ -37,7 +41,8 @@ type shard struct {
 	mu       sync.Mutex
 	paid     map[uint64]int64 // Unix nanoseconds
 	overflow int64            // shared by the names that found the shard full
-	_        [40]byte         // keeps neighbours off each other's cache line
+	window   int64            // of the Limiter
+	_        [32]byte         // keeps neighbours off each other's cache line
 }
 
 // New makes a Limiter that lets burst events of a name pass at once and rate
@@ -49,15 +54,20 @@ func New(rate float64, burst, capacity int) *Limiter {
 	if !(rate > 0) || math.IsInf(rate, 1) || burst < 1 || capacity < 1 {
 		panic("limit: rate, burst and capacity must be positive")
 	}
-	interval := max(time.Duration(float64(time.Second)/rate), 1)
+	interval := max(bounded(float64(time.Second)/rate), 1)
 	l := &Limiter{
-		interval: interval, window: interval * time.Duration(burst),
+		interval: interval, window: max(bounded(float64(interval)*float64(burst)), interval),
 		capacity: max(capacity/shardCount, 1), seed: maphash.MakeSeed(),
 	}
 	for i := range l.shards {
-		l.shards[i].paid = make(map[uint64]int64)
+		l.shards[i].paid, l.shards[i].window = make(map[uint64]int64), int64(l.window)
 	}
 	return l
+}
+
+// bounded is a number of nanoseconds up to longest.
+func bounded(nanoseconds float64) time.Duration {
+	return time.Duration(min(nanoseconds, float64(longest)))
 }
 
 // Allow takes one event of name at now. When there is none left, ok is false,
@@ -122,14 +132,20 @@ func (l *Limiter) shard(name string) (*shard, uint64) {
 // paidFor finds what a name has taken; a name that has no room is answered by
 // the rate that all such names share.
 func (s *shard) paidFor(h uint64, capacity int, now int64) int64 {
-	if paid, there := s.paid[h]; there {
-		return paid
+	paid, there := s.paid[h]
+	if !there && s.full(capacity, now) {
+		paid = s.overflow
 	}
-	if s.full(capacity, now) {
-		return s.overflow
+	if s.isOver(paid, now) {
+		return 0
 	}
-	return 0
+	return paid
 }
+
+// isOver reports whether nothing is owed any more. Nobody ever owes more than
+// the window: what is further ahead is left from before the clock was put back,
+// and must not lock a name out until it has caught up.
+func (s *shard) isOver(paid, now int64) bool { return paid <= now || paid-now > s.window }
 
 func (s *shard) pay(h uint64, capacity int, paid, now int64) {
 	if _, there := s.paid[h]; !there && s.full(capacity, now) {
@@ -147,7 +163,7 @@ func (s *shard) full(capacity int, now int64) bool {
 	}
 	looked := 0
 	for h, paid := range s.paid { // starts somewhere else each time
-		if paid <= now {
+		if s.isOver(paid, now) {
 			delete(s.paid, h)
 		}
 		if looked++; looked == sweep {

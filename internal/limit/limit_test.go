@@ -2,6 +2,7 @@ package limit
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -81,6 +82,49 @@ func TestAFloodOfNamesGrowsNothing(t *testing.T) {
 	}
 	if ok, _ := l.Check("newcomer", start.Add(time.Minute)); !ok {
 		t.Error("room does not come back when the flood is over")
+	}
+}
+
+func TestExtremeSettingsStillLimit(t *testing.T) {
+	t.Run("hardly ever", func(t *testing.T) {
+		l := New(1e-12, 1, 100)
+		if ok, _ := l.Allow("a", start); !ok {
+			t.Error("the first is refused")
+		}
+		if ok, wait := l.Allow("a", start.Add(time.Hour)); ok || wait < 24*time.Hour {
+			t.Errorf("one more passes: %v, %v", ok, wait)
+		}
+	})
+	t.Run("nearly always", func(t *testing.T) {
+		for _, rate := range []float64{1, 1e18} {
+			l := New(rate, math.MaxInt, 100)
+			for range 1000 {
+				l.Fail("a", start)
+				if ok, _ := l.Allow("a", start); !ok {
+					t.Fatalf("rate %v: refused", rate)
+				}
+			}
+		}
+	})
+}
+
+func TestAClockPutBackLocksNobodyOut(t *testing.T) {
+	l := New(1, 3, 1)
+	for range 5 {
+		l.Fail("a", start)
+		l.Fail("finds no room", start)
+	}
+	before := start.Add(-24 * time.Hour)
+	for _, name := range []string{"a", "finds no room", "newcomer"} {
+		if ok, wait := l.Check(name, before); !ok {
+			t.Errorf("%s has to wait %v", name, wait)
+		}
+	}
+	for range 3 {
+		l.Fail("a", before)
+	}
+	if ok, _ := l.Check("a", before); ok {
+		t.Error("nothing is limited after it")
 	}
 }
 

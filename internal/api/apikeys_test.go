@@ -99,6 +99,9 @@ func TestAnAPIKeyIsShownByIdBeginningLabelAndItself(t *testing.T) {
 	}
 	w.refused(400, "POST", "/apikeys/lookup", map[string]string{}, "apikey_secret")
 	w.refused(404, "GET", "/apikeys/ak_none", nil, "ak_none")
+	if d := w.refused(404, "GET", "/apikeys/other-key-0123456789", nil, "--apikey-stdin"); strings.Contains(d.text("detail")+d.text("fix"), "other-key") {
+		t.Error("an apikey in place of an id is repeated")
+	}
 }
 
 func TestAListIsBroughtInOnce(t *testing.T) {

@@ -55,7 +55,7 @@ func TestAPlanSaysWhoseCallsWouldFailAndChangesNothing(t *testing.T) {
 	w.refused(400, "POST", "/plan", map[string]any{}, "stage")
 	w.refused(400, "POST", "/plan", map[string]any{"stage": "retired", "window": "0d"}, "window")
 	w.refused(400, "POST", "/plan", map[string]any{"stage": "retired", "enforce": "maybe"}, "shadow")
-	w.refused(404, "POST", "/plan", map[string]any{"stage": "retired", "apikeys": []string{"nobody"}}, "nobody")
+	w.refused(404, "POST", "/plan", map[string]any{"stage": "retired", "apikeys": []string{"ak_nobody"}}, "ak_nobody")
 }
 
 func TestAStageIsSetAndTakenBack(t *testing.T) {
@@ -89,7 +89,7 @@ func TestAStageIsSetAndTakenBack(t *testing.T) {
 	} {
 		w.run(t, name, func(t *testing.T) { w.unchanged(func() { w.refused(400, "POST", "/stage", body) }) })
 	}
-	w.refused(404, "POST", "/stage", map[string]any{"stage": "warn", "apikeys": []string{"nobody"}}, "nobody")
+	w.refused(404, "POST", "/stage", map[string]any{"stage": "warn", "apikeys": []string{"ak_nobody"}}, "ak_nobody")
 }
 
 func TestAStageOfTheFileIsReadOnlyHere(t *testing.T) {

@@ -73,6 +73,6 @@ func TestATrialIsAnsweredAsTheGatewayWould(t *testing.T) {
 	} {
 		w.run(t, name, func(t *testing.T) { w.refused(400, "POST", "/routes/test", body) })
 	}
-	w.refused(404, "POST", "/routes/test", map[string]any{"method": "GET", "path": "/x", "apikey": "nobody"}, "nobody")
+	w.refused(404, "POST", "/routes/test", map[string]any{"method": "GET", "path": "/x", "apikey": "ak_nobody"}, "ak_nobody")
 	w.refused(404, "POST", "/routes/test", map[string]any{"method": "GET", "path": "/x", "client": "nobody"}, "nobody")
 }

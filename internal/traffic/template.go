@@ -70,7 +70,7 @@ func templateOf(path string) string {
 
 // IsIdentifier reports whether a segment of a path names one thing rather than a
 // kind of thing: numbers, UUIDs, hashes, dates, addresses, and whatever is too
-// long to have been chosen by the API's author. Templates write it as `{id}`.
+// long or too random to have been chosen by the API's author. Templates write it as `{id}`.
 // So they do with what would read as a wildcard itself, and with what does not
 // print.
 func IsIdentifier(s string) bool {
@@ -103,8 +103,39 @@ func IsIdentifier(s string) bool {
 		return true
 	case len(s) > 40:
 		return true
+	case isDrawn(s, digits):
+		return true
 	}
 	return other > 2
+}
+
+// isDrawn reports whether a segment looks drawn at random, as tokens in paths
+// are: it has digits without a word being set off from them, or changes between
+// small letters, capitals and the rest more often than words do.
+func isDrawn(s string, digits int) bool {
+	if len(s) < 16 {
+		return false
+	}
+	changes := 0
+	for i := 1; i < len(s); i++ {
+		if kindOf(s[i]) != kindOf(s[i-1]) {
+			changes++
+		}
+	}
+	return changes*9 > 4*(len(s)-1) || digits >= 2 && len(s) >= 20 && !strings.ContainsAny(s, "-_.")
+}
+
+// kindOf tells small letters, capitals, digits and the rest apart.
+func kindOf(c byte) int {
+	switch {
+	case c >= 'a' && c <= 'z':
+		return 0
+	case c >= 'A' && c <= 'Z':
+		return 1
+	case c >= '0' && c <= '9':
+		return 2
+	}
+	return 3
 }
 
 // isVersion reports whether a segment is an API version such as v1 or v2.1.

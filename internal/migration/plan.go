@@ -276,6 +276,9 @@ func (f *planFold) result() Plan {
 func listed(groups map[PlanCaller]int64) []PlanCaller {
 	out := make([]PlanCaller, 0, len(groups))
 	for g, calls := range groups {
+		if calls == 0 {
+			continue // all of them are counted under the apikey that was learnt since
+		}
 		g.Calls = calls
 		out = append(out, g)
 	}

@@ -64,6 +64,19 @@ func checkSums(t testing.TB, p Plan) {
 	}
 }
 
+// A flush that learns an apikey takes its earlier calls from the unknown ones.
+func TestPlanLeavesOutWhoseCallsWereAllMoved(t *testing.T) {
+	unknown := func(calls int64) traffic.Row {
+		row := seen("", "GET", "/v1/orders/{id}", calls)
+		row.Credential = traffic.Credential{Kind: traffic.KindUnknown}
+		return row
+	}
+	p := planOf(t, PlanRequest{Stage: apikey.Retired}, planRules(t, policy.Ruleset{Stage: apikey.Observe}), unknown(3), unknown(-3), seen("ak_1", "GET", "/v1/orders/{id}", 3))
+	if len(p.Callers) != 1 || p.Callers[0].ID != "ak_1" || p.Calls != 3 {
+		t.Errorf("%d calls, refused %+v", p.Calls, p.Callers)
+	}
+}
+
 func TestPlan(t *testing.T) {
 	observe := policy.Ruleset{Stage: apikey.Observe, UpstreamVouches: true}
 	get := func(id string, changes ...func(*traffic.Row)) traffic.Row {

@@ -12,8 +12,8 @@ import (
 type apikeysMapCmd struct {
 	operatorFlags
 	ID     string `arg:"" name:"id" help:"Id of the apikey, a unique beginning of it, or its label."`
-	Client string `xor:"to" required:"" placeholder:"CLIENT" help:"The client that replaces it: id, unique beginning or name."`
-	None   bool   `xor:"to" required:"" help:"Take the mapping back."`
+	Client string `xor:"to" placeholder:"CLIENT" help:"The client that replaces it: id, unique beginning or name."`
+	None   bool   `xor:"to" help:"Take the mapping back."`
 	DryRun bool   `help:"Change nothing."`
 }
 
@@ -28,6 +28,9 @@ Both share rate limits and the subject in the audit from then on. Several apikey
 
 // Run maps.
 func (c *apikeysMapCmd) Run(ctx context.Context, t *terminal) error {
+	if c.Client == "" && !c.None {
+		return wrongUsage("which client replaces it?", "give --client CLIENT, or --none to take the mapping back")
+	}
 	var raw json.RawMessage
 	err := c.connect().send(ctx, "POST", at("/apikeys/%s/map", c.ID), parameters("dry_run", whenTrue(c.DryRun)), map[string]string{"client": c.Client}, &raw)
 	if err != nil {

@@ -20,6 +20,14 @@ type assertionCmd struct {
 	Explain bool          `help:"Show on stderr what is in it, and the curl that uses it."`
 }
 
+func (assertionCmd) Help() string {
+	return `Examples:
+  offkey assertion --explain
+  offkey assertion --issuer https://auth.example.com --client billing --keyfile key.pem --explain
+
+The assertion goes to standard output. It is good for one request: the issuer remembers its jti.`
+}
+
 // lookTime is how long --explain looks for the token endpoint.
 const lookTime = 5 * time.Second
 
@@ -79,7 +87,7 @@ func (c *assertionCmd) explain(ctx context.Context, t *terminal, config *oauthcl
 		endpoint = "TOKEN_ENDPOINT"
 	}
 	t.say("header  %s", header)
-	t.say("        typ: this is a client assertion and no other kind of JWT; kid: which registered key signed it (%s)", config.Algorithm)
+	t.say("        typ: this is a client assertion and no other kind of JWT; kid: which registered key signed it")
 	t.say("claims  %s", claims)
 	t.say("        iss and sub: the client; aud: the issuer, alone; jti: usable once; exp: until %s\n", t.Now().Add(c.Life).Format(time.TimeOnly))
 	t.say("curl %s \\", shellQuote(endpoint))

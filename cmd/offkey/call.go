@@ -31,6 +31,15 @@ type callCmd struct {
 	URL     string        `arg:"" help:"What to call."`
 }
 
+func (callCmd) Help() string {
+	return `Examples:
+  offkey call GET https://api.example.com/v1/orders
+  offkey call POST https://api.example.com/v1/orders -d '{"item":7}' -H "Content-Type: application/json"
+  offkey call GET https://api.example.com/v1/orders --scope read:orders --json
+
+The body goes to standard output, status and reasons to standard error. Exit code 1 for an answer of 400 and above.`
+}
+
 // jsonBodyLimit bounds the body that --json holds in memory.
 const jsonBodyLimit = 64 << 20
 
@@ -173,7 +182,16 @@ func (c *callCmd) show(t *terminal, config *oauthclient.Config, resp *http.Respo
 	if why, ok := config.Explain(resp); ok {
 		return failed(why.Code, fmt.Sprintf("the API answered %d: %s", resp.StatusCode, why.Message), why.Fix, nil)
 	}
-	return failed("http_error", "the API answered "+resp.Status, "", nil)
+	return failed("http_error", "the API answered "+resp.Status, ownRefusal(resp), nil)
+}
+
+// ownRefusal is what may be done about a 401 that asks for no token: it comes
+// from an API that has no idea of tokens, behind a gateway that took this one.
+func ownRefusal(resp *http.Response) string {
+	if resp.StatusCode != http.StatusUnauthorized || len(resp.Header.Values("WWW-Authenticate")) > 0 {
+		return ""
+	}
+	return "the answer does not ask for a token: if this API understands apikeys only, its operator says with token_call what it receives instead"
 }
 
 // documentOf writes status, headers and body as one document. A body that is

@@ -191,7 +191,7 @@ func (c *changeFlags) send(ctx context.Context, method, path string, body any) (
 
 type clientsApproveCmd struct {
 	changeFlags
-	Scopes *string `placeholder:"LIST" help:"Only these of the scopes that wait, separated by spaces; '' for none. Default: all."`
+	Scopes *string `placeholder:"LIST" help:"Only these of the scopes that wait, separated by spaces; an empty list for none. Default: all."`
 }
 
 func (clientsApproveCmd) Help() string {

@@ -46,13 +46,14 @@ func (c *configValidateCmd) Run(_ context.Context, t *terminal) error {
 				fmt.Fprintln(t.Out, p.Error())
 			}
 		}
-		return &failure{exit: exitFailed, code: "bad_config", message: fmt.Sprintf("%s has %d problems", c.File, len(problems)), fix: "correct the lines named", err: err}
+		return &failure{exit: exitFailed, code: "bad_config", message: fmt.Sprintf("%s has %s", c.File, count(len(problems), "problem")), fix: "correct the lines named", err: err}
 	case err != nil:
 		return failed("bad_config", err.Error(), "name the file, or make one with `offkey init`", err)
 	case t.JSON:
 		return t.document(map[string]any{"file": c.File, "ok": true, "problems": config.Problems{}})
 	}
-	t.done("%s is valid: issuer %s, %d upstreams, %d routes, %d clients", c.File, loaded.Issuer, len(loaded.Gateway.Upstreams), len(loaded.Gateway.Routes), len(loaded.Clients))
+	t.done("%s is valid: issuer %s, %s, %s, %s", c.File, loaded.Issuer,
+		count(len(loaded.Gateway.Upstreams), "upstream"), count(len(loaded.Gateway.Routes), "route"), count(len(loaded.Clients), "client"))
 	return nil
 }
 
@@ -186,10 +187,12 @@ func reload(ctx context.Context, t *terminal, where operatorFlags, dryRun bool) 
 		return nil
 	}
 	var rows [][]string
+	var later int
 	for _, ch := range answer.Changes {
 		when := "on reload"
 		if ch.Restart {
 			when = "at the next start"
+			later++
 		}
 		rows = append(rows, []string{ch.Setting, orDash(ch.From), orDash(ch.To), when})
 	}
@@ -200,6 +203,13 @@ func reload(ctx context.Context, t *terminal, where operatorFlags, dryRun bool) 
 		t.say("Nothing was changed. Put it in force with `offkey config reload`.")
 		return nil
 	}
-	t.done("%s is in force", answer.File)
+	switch later {
+	case 0:
+		t.done("%s is in force", answer.File)
+	case len(answer.Changes):
+		t.warn("nothing of that takes effect before the next start")
+	default:
+		t.done("%s is in force, but for what takes effect at the next start", answer.File)
+	}
 	return nil
 }

@@ -97,6 +97,7 @@ issuer: http://127.0.0.1:8485
 listen:
   gateway: 127.0.0.1:8484      # your callers use this address instead of your API's
   issuer: 127.0.0.1:8485
+  admin: 127.0.0.1:8486        # keep it off public addresses
   ops: 127.0.0.1:8487          # /livez /readyz /metrics
 
 # tls: {mode: files, cert: chain.pem, key: key.pem}    # or leave TLS to a proxy in front, and name it:

@@ -19,6 +19,14 @@ type keygenCmd struct {
 	Force bool   `help:"Replace files that exist."`
 }
 
+func (keygenCmd) Help() string {
+	return `Examples:
+  offkey keygen
+  offkey keygen --alg EdDSA --out billing.pem --jwks billing.jwks
+
+The public half goes to standard output, as a JWK set to register with an issuer.`
+}
+
 // Run makes the pair.
 func (c *keygenCmd) Run(_ context.Context, t *terminal) error {
 	alg, err := clientAlgorithm(c.Alg)

@@ -12,6 +12,7 @@ import (
 	"os/signal"
 	"regexp"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -104,10 +105,17 @@ var (
 func parseFailure(err error) error {
 	message := stray.ReplaceAllString(err.Error(), "unexpected argument (not shown: it may be a secret, and secrets are never arguments)")
 	message = got.ReplaceAllString(message, " (what was given is not shown)")
-	command := "offkey"
+	command, fix := "offkey", ""
 	var parse *kong.ParseError
 	if errors.As(err, &parse) && parse.Context.Selected() != nil {
 		command = parse.Context.Selected().FullPath()
+		if group := parse.Context.Selected().Children; len(group) > 0 {
+			var names []string
+			for _, child := range group {
+				names = append(names, child.Name)
+			}
+			fix = "`" + command + "` goes on with " + strings.Join(names, ", ") + "; "
+		}
 	}
-	return wrongUsage(message, "see `"+command+" --help`")
+	return wrongUsage(message, fix+"see `"+command+" --help`")
 }

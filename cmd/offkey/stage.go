@@ -28,11 +28,12 @@ func (stageSetCmd) Help() string {
   offkey stage set warn --all --until 2027-09-30
   offkey stage set observe --apikey ak_019ab   # takes it back within a second
 
-observe       calls pass, and are recorded
-warn          calls pass, with Deprecation and Sunset headers
-upgrade_only  calls are refused; the apikey still opens ` + "`offkey upgrade`" + `
-retired       calls are refused, and so is the upgrade
-blocked       for a leak; see ` + "`offkey apikeys block`"
+Stages:
+  observe       calls pass, and are recorded
+  warn          calls pass, with Deprecation and Sunset headers
+  upgrade_only  calls are refused; the apikey still opens ` + "`offkey upgrade`" + `
+  retired       calls are refused, and so is the upgrade
+  blocked       for a leak; see ` + "`offkey apikeys block`"
 }
 
 type stageDoc struct {

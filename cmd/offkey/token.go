@@ -19,9 +19,19 @@ type tokenCmd struct {
 	NoCache bool   `name:"no-cache" help:"Ask the issuer anew."`
 }
 
+func (tokenCmd) Help() string {
+	return `Examples:
+  curl --oauth2-bearer "$(offkey token)" https://api.example.com/v1/orders
+  offkey token --format header | curl -H @- https://api.example.com/v1/orders
+  offkey token --issuer https://auth.example.com --client billing --keyfile key.pem --scope "read:orders"
+
+Tokens are kept in the folder of the client and renewed when a fifth of their life is left. Exit code 4: there is no
+client yet.`
+}
+
 // scopeFlags say what is asked for.
 type scopeFlags struct {
-	Scope    *string `placeholder:"SCOPES" help:"Scopes, separated by spaces; '' asks for none. Default: all that the client is registered for."`
+	Scope    *string `placeholder:"SCOPES" help:"Scopes, separated by spaces; an empty one asks for none. Default: all that the client is registered for."`
 	Resource *string `placeholder:"URL" help:"The API that the token is for."`
 }
 

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/offkey/offkey/internal/app"
 	"github.com/offkey/offkey/internal/config"
@@ -41,7 +42,7 @@ Stop it with Ctrl-C; what it knows stays in the data directory.`
 func (c upCmd) Run(ctx context.Context, t *terminal) error {
 	listeners, err := app.Bind(config.Listen{Gateway: c.Gateway, Issuer: c.Issuer, Admin: c.Admin, Ops: c.Ops})
 	if err != nil {
-		return failed("cannot_listen", err.Error(), "", err)
+		return failed("cannot_listen", err.Error(), c.runningHint(), err)
 	}
 	cfg, err := c.config(listeners)
 	if err != nil {
@@ -49,6 +50,17 @@ func (c upCmd) Run(ctx context.Context, t *terminal) error {
 		return err
 	}
 	return t.serve(ctx, cfg, listeners, app.Options{Socket: c.Socket}, func(a app.Addresses) { c.ready(t, a) })
+}
+
+// runningHint tells somebody whose ports are taken if it is by this very offkey.
+func (c upCmd) runningHint() string {
+	where := operatorFlags{Data: c.Data, Socket: c.Socket}
+	conn, err := net.DialTimeout("unix", where.socket(), time.Second)
+	if err != nil {
+		return ""
+	}
+	_ = conn.Close() // nothing was asked
+	return "an offkey with the data directory " + c.Data + " runs already: see `offkey status" + c.dataFlag() + "`"
 }
 
 // config is what the flags mean, as a whole configuration.
@@ -105,10 +117,19 @@ func (c upCmd) ready(t *terminal, a app.Addresses) {
 	t.say("  API       %s  ->  %s", a.Gateway, c.Upstream)
 	t.say("  Issuer    %s", a.Issuer)
 	t.say("  Ops       %s/readyz", a.Ops)
-	t.say("  Data      %s\n", a.Data)
+	t.say("  Data      %s", a.Data)
+	t.say("  Tokens    %s\n", tokenCallWords[c.TokenCall])
 	t.say("Try   curl -H 'X-API-Key: YOUR-KEY' %s/", a.Gateway)
 	t.say("Then  offkey apikeys list%s", c.dataFlag())
 	t.say("      offkey upgrade --api %s    (what a caller runs)", a.Gateway)
+}
+
+// tokenCallWords say what the API receives in place of a token: an API that
+// understands nothing of it answers 401, and nobody knows why.
+var tokenCallWords = map[string]string{
+	"headers": "the API sees who calls in X-Offkey-* headers; if it understands apikeys only, use --token-call apikey",
+	"bearer":  "the API sees the token itself",
+	"apikey":  "the API sees the caller's former apikey, once `offkey routes enforce on` is set",
 }
 
 // dataFlag is what other commands need to find this process.

@@ -31,6 +31,17 @@ type upgradeCmd struct {
 	DryRun      bool   `name:"dry-run" help:"Find the issuer and say what would be done; send no apikey, write nothing."`
 }
 
+func (upgradeCmd) Help() string {
+	return `Examples:
+  offkey upgrade --api https://api.example.com --apikey-stdin < apikey.txt
+  OFFKEY_APIKEY=... offkey upgrade --api https://api.example.com --lang python
+  offkey upgrade --api https://api.example.com --dry-run
+
+Makes a key pair here, registers its public half with the apikey as proof, tries it out, and prints the lines to
+change in the program. The apikey goes on working until its operator retires it. Run again it goes on where it ended.
+Exit code 6: the API's operator has to approve it first.`
+}
+
 // upgradeDocument is what scripts read.
 type upgradeDocument struct {
 	ClientID  string   `json:"client_id"`
@@ -66,6 +77,10 @@ func (c *upgradeCmd) Run(ctx context.Context, t *terminal) error {
 	}
 	apikey, err := c.apikey(t)
 	if err != nil {
+		return err
+	}
+	// A wrong URL is seen before a key pair is made for it.
+	if _, err := (oauthclient.RegisterRequest{API: c.API, Now: t.Now}).FindIssuer(ctx); err != nil {
 		return err
 	}
 	key, pending, err := c.preparedKey(root)

@@ -187,6 +187,27 @@ func TestAShortSecretIsRefusedWithoutRepeatingIt(t *testing.T) {
 	}
 }
 
+func TestWithoutAFileFlagsAreTheOrigin(t *testing.T) {
+	c := Default()
+	c.Issuer, c.Gateway.Resource = "http://127.0.0.1:1", "http://127.0.0.1:2"
+	c.Gateway.Upstreams = map[string]Upstream{"api": {URL: "http://127.0.0.1:3"}}
+	l, err := New(c, []string{"OFFKEY_SIGNING_ALG=EdDSA"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	origins := map[string]string{}
+	for _, v := range l.Values() {
+		origins[v.Setting] = v.Origin
+	}
+	for setting, want := range map[string]string{
+		"issuer": "flags", "gateway.upstreams.api.url": "flags", "signing.alg": "OFFKEY_SIGNING_ALG", "tls.mode": "default",
+	} {
+		if origins[setting] != want {
+			t.Errorf("%s comes from %q, want %q", setting, origins[setting], want)
+		}
+	}
+}
+
 func TestDiffSaysWhatNeedsARestart(t *testing.T) {
 	a, b := parse(t, smallest), parse(t, smallest+"listen: {ops: \"127.0.0.1:9\"}\nmigration: {stage: warn}\n")
 	diff := b.Diff(a)

@@ -418,9 +418,12 @@ func containsString(list []string, s string) bool {
 	return false
 }
 
-// New checks a configuration that was made without a file.
+// New checks a configuration that was made without a file, from flags.
 func New(c Config, environ []string) (*Loaded, error) {
 	l := &Loaded{Config: c, Origins: map[string]string{}, lines: map[string]int{}}
+	for _, change := range l.Diff(&Loaded{Config: Default()}) {
+		l.Origins[change.Setting] = "flags"
+	}
 	r := &reader{env: envMap(environ), loaded: l}
 	r.applyEnv(reflect.ValueOf(&l.Config).Elem(), "")
 	if len(r.problems) == 0 {

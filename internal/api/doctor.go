@@ -46,6 +46,8 @@ type DoctorUpstream struct {
 	Name string
 	URL  string
 	HTTP *http.Client // trusts the certificate of the API; nil as in Surroundings
+	// WantsAPIKey: it is to receive the caller's former apikey for a token.
+	WantsAPIKey bool
 }
 
 // examination collects findings.
@@ -89,6 +91,7 @@ func (s *Server) examine(r *http.Request) (any, error) {
 	x.gateway(ctx)
 	for _, u := range x.Upstreams {
 		x.upstream(ctx, u)
+		x.tokenCalls(u)
 	}
 	healthy := true
 	for _, f := range x.findings {

@@ -35,7 +35,7 @@ func (a *App) surroundings() api.Surroundings {
 		s.Secrets = append(s.Secrets, filepath.Join(a.data.path, "pepper.key"))
 	}
 	for name, u := range cfg.Gateway.Upstreams {
-		up := api.DoctorUpstream{Name: name, URL: u.URL}
+		up := api.DoctorUpstream{Name: name, URL: u.URL, WantsAPIKey: u.TokenCall == "apikey"}
 		if u.CAFile != "" {
 			if pool, err := certPool(cfg.Path(u.CAFile)); err == nil { // a file that cannot be read was refused before
 				up.HTTP = &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}}

@@ -22,16 +22,24 @@ func TestTextShowsItselfNowhere(t *testing.T) {
 	}
 	text := NewText(hidden)
 	all := holder{text, []Text{text}, map[string]Text{"a": text}}
+	// fmt asks no method of what it finds behind an unexported field.
+	hiddenAway := struct {
+		text   Text
+		holder *struct{ list []Text }
+		named  map[string]struct{ text Text }
+		any    any
+	}{text, &struct{ list []Text }{[]Text{text}}, map[string]struct{ text Text }{"a": {text}}, holder{Secret: text}}
 	outputs := map[string]string{}
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%t", "%10.3s", "%T %v"} {
 		outputs["text "+verb] = fmt.Sprintf(verb, text)
 		outputs["pointer "+verb] = fmt.Sprintf(verb, &text)
 		outputs["struct "+verb] = fmt.Sprintf(verb, all)
+		outputs["unexported "+verb] = fmt.Sprintf(verb, hiddenAway) + fmt.Sprintf(verb, *hiddenAway.holder)
 	}
 	outputs["Sprint"] = fmt.Sprint(text, all)
 	outputs["error"] = fmt.Errorf("bad secret %v", text).Error()
 	var b strings.Builder
-	slog.New(slog.NewTextHandler(&b, nil)).Info("x", "secret", text, "all", all)
+	slog.New(slog.NewTextHandler(&b, nil)).Info("x", "secret", text, "all", all, "hidden", hiddenAway)
 	slog.New(slog.NewJSONHandler(&b, nil)).Info("x", "secret", text, "all", all)
 	if err := template.Must(template.New("").Parse("{{.Secret}} {{printf \"%s\" .Secret}}")).Execute(&b, all); err != nil {
 		t.Fatal(err)

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"unsafe"
 )
 
 // placeholder is all that a Text ever shows of itself.
@@ -19,17 +20,29 @@ const placeholder = "[secret]"
 
 // Text is a credential in memory. However it is printed, logged or encoded it
 // reads "[secret]"; only Reveal returns the value. The zero Text is empty.
-type Text struct{ value string }
+//
+// It is a string taken apart: package fmt asks no method of what stands in an
+// unexported field, and would print a string there. Texts are compared by
+// what Same says of their Reveal, not by ==.
+type Text struct {
+	data   unsafe.Pointer // of the string's bytes
+	length int
+}
 
 // NewText wraps s.
-func NewText(s string) Text { return Text{value: s} }
+func NewText(s string) Text {
+	if s == "" {
+		return Text{}
+	}
+	return Text{unsafe.Pointer(unsafe.StringData(s)), len(s)}
+}
 
 // Reveal returns the credential itself. Whoever calls it answers for where the
 // string goes next.
-func (t Text) Reveal() string { return t.value }
+func (t Text) Reveal() string { return unsafe.String((*byte)(t.data), t.length) }
 
 // IsZero reports whether there is no credential.
-func (t Text) IsZero() bool { return t.value == "" }
+func (t Text) IsZero() bool { return t.length == 0 }
 
 func (t Text) String() string   { return placeholder }
 func (t Text) GoString() string { return placeholder }
@@ -53,6 +66,6 @@ func (t *Text) UnmarshalText(text []byte) error {
 	if string(text) == placeholder {
 		return errors.New(`"[secret]" stands where a secret was hidden: put the real value in, or a reference to it`)
 	}
-	t.value = string(text)
+	*t = NewText(string(text))
 	return nil
 }

@@ -62,7 +62,7 @@ func (v *value) change(to string, ask func() error) error {
 
 // settle compares with what is there now, which from here on is certain.
 func (v *value) settle(got string) error {
-	if got != v.acknowledged && (v.asked == "" || got != v.asked) {
+	if got != v.acknowledged && (v.asked == "" || got != v.asked) { // nobody asks for ""
 		return fmt.Errorf("is %q: %q was acknowledged, and %q asked for", got, v.acknowledged, v.asked)
 	}
 	v.acknowledged, v.asked = got, ""
@@ -106,20 +106,19 @@ const maxRefusals = 50
 // importedAPIKey was brought in; its stage was set many times.
 type importedAPIKey struct {
 	secret string
-	stage  value
+	stage  value // "" while it follows the stage of all
 }
 
 func (k *importedAPIKey) check(w *world) error {
-	var now struct{ ID, Stage string }
+	var now struct {
+		ID, Stage string
+		Own       bool `json:"own_stage"`
+	}
 	if err := w.manageJSON("POST", "/apikeys/lookup", map[string]string{"apikey_secret": k.secret}, &now); err != nil {
 		return fmt.Errorf("an imported apikey: %w", err)
 	}
-	if k.stage.acknowledged == "" && k.stage.asked == "" {
-		return nil // it has none of its own
-	}
-	if k.stage.acknowledged == "" && now.Stage != k.stage.asked {
-		k.stage = value{}
-		return nil
+	if !now.Own {
+		now.Stage = ""
 	}
 	if err := k.stage.settle(now.Stage); err != nil {
 		return fmt.Errorf("stage of apikey %s: %w", now.ID, err)

@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"github.com/offkey/offkey/internal/policy"
+	"github.com/offkey/offkey/internal/secret"
 	"github.com/offkey/offkey/internal/traffic"
 )
 
@@ -51,7 +52,7 @@ func (c *call) observe(status int, denied string) {
 	}
 	o := traffic.Observation{
 		At: c.at, Credential: c.credential(), Method: c.r.Method, Path: c.target.Path, Status: status,
-		UserAgent: userAgent(c.r.Header["User-Agent"]), Source: traffic.SourceOf(c.source),
+		UserAgent: c.withoutSecrets(userAgent(c.r.Header["User-Agent"])), Source: traffic.SourceOf(c.source),
 		Carrier: c.carrier, Outcome: c.outcome,
 	}
 	template, known := c.template(o.Credential.Known(), status)
@@ -82,7 +83,7 @@ func (c *call) template(knownCaller bool, status int) (template string, known bo
 	if strings.Contains(path, "=") { // an apikey of the query that was sent in the path
 		path = c.g.Reader.Redact(path)
 	}
-	template = c.g.Tally.Templates.Of(path)
+	template = c.g.Tally.Templates.Of(c.withoutSecrets(path))
 	if c.g.templates.has(template) {
 		return template, true
 	}
@@ -90,6 +91,26 @@ func (c *call) template(knownCaller bool, status int) (template string, known bo
 		c.g.templates.add(template)
 	}
 	return template, c.decision.Route != nil
+}
+
+// leastRepeated is how long a credential is that is looked for elsewhere in its
+// call: shorter ones are found in everything.
+const leastRepeated = 8
+
+// withoutSecrets is what may be kept of a text of the call, in which its caller
+// may have repeated its credentials: programs put apikeys into their User-Agent.
+func (c *call) withoutSecrets(text string) string {
+	for _, found := range c.presented.Found() {
+		text = without(text, found.Value)
+	}
+	return without(text, c.presented.Token)
+}
+
+func without(text string, credential secret.Text) string {
+	if value := credential.Reveal(); len(value) >= leastRepeated && strings.Contains(text, value) {
+		return strings.ReplaceAll(text, value, "***")
+	}
+	return text
 }
 
 func userAgent(lines []string) string {

@@ -31,7 +31,7 @@ var globalUnicast = netip.MustParsePrefix("2000::/3")
 var private = prefixes("127.0.0.0/8", "::1/128", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7")
 
 // neverPrivate are metadata services of clouds inside of private blocks.
-var neverPrivate = prefixes("fd00:ec2::254/128", "100.100.100.200/32")
+var neverPrivate = prefixes("fd00:ec2::254/128", "fd20:ce::254/128", "fd00:c1::a9fe:a9fe/128", "100.100.100.200/32")
 
 func prefixes(list ...string) []netip.Prefix {
 	out := make([]netip.Prefix, len(list))

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"log/slog"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -11,7 +12,8 @@ import (
 
 // accessLog writes a line per call, from a goroutine of its own: a log that
 // blocks must not hold up calls. What does not fit is dropped and counted. A
-// line holds the path and never the query, no credential, and no address.
+// line holds the path and never the query, no credential, and no address; of what
+// is longer than usual the beginning.
 type accessLog struct {
 	log     *slog.Logger // nil: off
 	lines   chan accessLine
@@ -47,7 +49,11 @@ func (a *accessLog) note(c *call) {
 		return
 	}
 	line := accessLine{
+<<<<<<< Updated upstream
 		at: c.at, took: c.g.Now().Sub(c.at), method: c.r.Method, host: c.r.Host, path: c.withoutSecrets(c.g.Reader.Redact(c.target.Path)),
+=======
+		at: c.at, took: c.g.Now().Sub(c.at), method: kept(c.r.Method), host: kept(c.r.Host), path: kept(c.g.Reader.Redact(c.target.Path)),
+>>>>>>> Stashed changes
 		status: c.status, kind: c.principal.Kind, id: c.principal.ID, decision: c.decision.Code, outcome: c.outcome,
 	}
 	select {
@@ -56,6 +62,9 @@ func (a *accessLog) note(c *call) {
 		a.dropped.Add(1)
 	}
 }
+
+// kept is what a line keeps of s, apart from the request that s is a part of.
+func kept(s string) string { return strings.Clone(beginning(s)) }
 
 func (a *accessLog) run(ctx context.Context) {
 	if a.log == nil {

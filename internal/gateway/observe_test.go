@@ -215,6 +215,19 @@ func firstOf(s string) string {
 	return line
 }
 
+func TestALineOfTheAccessLogIsBounded(t *testing.T) {
+	out := &lockedBuffer{}
+	w := newWorld(t, func(w *world) { w.options.AccessLog = slog.New(slog.NewJSONHandler(out, nil)) }).serve()
+	long := strings.Repeat("X", 100_000)
+	w.send(long, "/"+long+"?"+long)
+	ctx, stop := context.WithCancel(context.Background())
+	stop()
+	w.gateway.access.run(ctx)
+	if n := len(out.String()); n == 0 || n > 4000 {
+		t.Errorf("%d bytes for one call", n)
+	}
+}
+
 // TestAnAccessLogThatBlocksHoldsUpNoCall also counts what it had to drop.
 func TestAnAccessLogThatBlocksHoldsUpNoCall(t *testing.T) {
 	block := make(chan struct{})

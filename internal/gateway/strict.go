@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/offkey/offkey/internal/apikey"
 	"github.com/offkey/offkey/internal/policy"
 )
 
@@ -111,13 +110,14 @@ func (c *call) routeNamesMethod() bool {
 	return slices.ContainsFunc(c.rules.Routes(), func(r *policy.Route) bool { return r.Method == c.r.Method })
 }
 
-// overrideHeaders make some frameworks run another method than was judged.
+// overrideHeaders make some frameworks run another method than was judged, in
+// every spelling that CGI and WSGI take for one.
 var overrideHeaders = [...]string{"X-Http-Method-Override", "X-Http-Method", "X-Method-Override"}
 
 func overridesMethod(h http.Header, method string) bool {
-	for _, name := range overrideHeaders {
-		for _, v := range h[name] {
-			if v != method {
+	for name, lines := range h {
+		for _, known := range overrideHeaders {
+			if foldsTo(name, known) && slices.ContainsFunc(lines, func(v string) bool { return v != method }) {
 				return true
 			}
 		}
@@ -126,13 +126,19 @@ func overridesMethod(h http.Header, method string) bool {
 }
 
 // overridesInQuery looks for `_method`, which some frameworks take from the
-// query. They take it from a form in the body too: bodies are not read here.
+// query; PHP does so from `.method` too. They take it from a form in the body
+// as well: bodies are not read here.
 func overridesInQuery(rawQuery, method string) bool {
 	if !strings.Contains(rawQuery, "method") && !strings.Contains(rawQuery, "%") {
 		return false
 	}
-	values := apikey.QueryValues(rawQuery, "_method", nil)
-	return slices.ContainsFunc(values, func(v string) bool { return v != method })
+	for part := range strings.FieldsFuncSeq(rawQuery, func(r rune) bool { return r == '&' || r == ';' }) {
+		name, value, _ := strings.Cut(part, "=")
+		if foldsTo(parameterStem(name), "_method") && value != method {
+			return true
+		}
+	}
+	return false
 }
 
 // asksForOtherProtocol reports whether the request would switch to anything but

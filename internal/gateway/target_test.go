@@ -243,6 +243,11 @@ func TestG18MethodsAndOverrides(t *testing.T) {
 		{"override by the same method", "POST", "/a", "X-HTTP-Method-Override: POST", ""},
 		{"override in the query", "POST", "/a?_method=delete", "A: b", problemOverride},
 		{"override in the query, escaped", "POST", "/a?%5fmethod=delete", "A: b", problemOverride},
+		{"override header with underscores", "POST", "/a", "X_HTTP_Method_Override: DELETE", problemOverride},
+		{"override header with a dot", "POST", "/a", "X-HTTP.Method: DELETE", problemOverride},
+		{"override in the query as PHP reads it", "POST", "/a?.method=delete", "A: b", problemOverride},
+		{"override in the query behind a space", "POST", "/a?b=c;+%5Fmethod[]=delete", "A: b", problemOverride},
+		{"override in the query by the same method", "POST", "/a?_method=POST", "A: b", ""},
 		{"not an override", "POST", "/a?payment_method=card", "A: b", ""},
 	}
 	for _, tt := range tests {

@@ -49,11 +49,8 @@ func (a *accessLog) note(c *call) {
 		return
 	}
 	line := accessLine{
-<<<<<<< Updated upstream
-		at: c.at, took: c.g.Now().Sub(c.at), method: c.r.Method, host: c.r.Host, path: c.withoutSecrets(c.g.Reader.Redact(c.target.Path)),
-=======
-		at: c.at, took: c.g.Now().Sub(c.at), method: kept(c.r.Method), host: kept(c.r.Host), path: kept(c.g.Reader.Redact(c.target.Path)),
->>>>>>> Stashed changes
+		at: c.at, took: c.g.Now().Sub(c.at), method: kept(c.r.Method), host: kept(c.r.Host),
+		path:   kept(c.withoutSecrets(c.g.Reader.Redact(c.target.Path))),
 		status: c.status, kind: c.principal.Kind, id: c.principal.ID, decision: c.decision.Code, outcome: c.outcome,
 	}
 	select {

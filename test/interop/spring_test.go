@@ -52,7 +52,7 @@ func TestSpringCallsAndChecksTokens(t *testing.T) {
 		err := cmd.Run()
 		return said.String(), err
 	}
-	if said, err := run(); err != nil || !strings.Contains(said, "Tests run: 3, Failures: 0, Errors: 0") {
+	if said, err := run(); err != nil || !strings.Contains(said, "Tests run: 4, Failures: 0, Errors: 0") {
 		t.Fatalf("%v\n%s", err, said)
 	}
 	// What Spring sends when nobody tells it otherwise is refused, and says why.

@@ -12,6 +12,10 @@ import org.springframework.boot.test.context.SpringBootTest;
 import org.springframework.boot.test.context.SpringBootTest.WebEnvironment;
 import org.springframework.core.ParameterizedTypeReference;
 import org.springframework.http.HttpStatus;
+import org.springframework.security.oauth2.client.OAuth2AuthorizeRequest;
+import org.springframework.security.oauth2.client.OAuth2AuthorizedClientManager;
+import org.springframework.security.oauth2.jose.jws.SignatureAlgorithm;
+import org.springframework.security.oauth2.jwt.NimbusJwtDecoder;
 import org.springframework.web.client.HttpClientErrorException;
 import org.springframework.web.client.RestClient;
 
@@ -21,8 +25,14 @@ class OrdersTest {
     @Autowired
     RestClient orders;
 
+    @Autowired
+    OAuth2AuthorizedClientManager manager;
+
     @Value("${orders.client}")
     String client;
+
+    @Value("${orders.issuer}")
+    String issuer;
 
     @Value("${server.port}")
     int port;
@@ -42,6 +52,14 @@ class OrdersTest {
                 assertThat(refused.getStatusCode()).isEqualTo(HttpStatus.FORBIDDEN);
                 assertThat(refused.getResponseHeaders().getFirst("WWW-Authenticate")).contains("insufficient_scope");
             });
+    }
+
+    @Test
+    void theUsualDecoderRefusesTheTypeOfTheToken() {
+        var request = OAuth2AuthorizeRequest.withClientRegistrationId("orders").principal("test").build();
+        var token = manager.authorize(request).getAccessToken().getTokenValue();
+        var usual = NimbusJwtDecoder.withIssuerLocation(issuer).jwsAlgorithm(SignatureAlgorithm.ES256).build();
+        assertThatThrownBy(() -> usual.decode(token)).hasMessageContaining("the given typ value needs to be one of [JWT]");
     }
 
     @Test

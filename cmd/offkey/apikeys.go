@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -109,13 +110,22 @@ func (c *apikeysListCmd) Run(ctx context.Context, t *terminal) error {
 			return nil
 		}
 		short := shorten(ids, whole && found.next == nil)
+		columns := []column{{head: "ID"}, {head: "APIKEY"}}
+		named := slices.ContainsFunc(keys, func(k apikeyDoc) bool { return k.Label != "" })
+		if named {
+			columns = append(columns, column{head: "LABEL"})
+		}
 		var rows [][]string
 		for _, k := range keys {
-			rows = append(rows, []string{short[k.ID], "..." + k.Last4, orDash(k.Owner), k.Stage, ago(t.Now(), k.LastUsed), thousands(k.Calls),
-				fmt.Sprint(k.Callers), orDash(strings.Join(k.Carriers, " ")), orDash(k.ClientID), orDash(strings.Join(k.Risks, " "))})
+			row := []string{short[k.ID], "..." + k.Last4}
+			if named {
+				row = append(row, orDash(k.Label))
+			}
+			rows = append(rows, append(row, orDash(k.Owner), k.Stage, ago(t.Now(), k.LastUsed), thousands(k.Calls),
+				fmt.Sprint(k.Callers), orDash(strings.Join(k.Carriers, " ")), orDash(k.ClientID), orDash(strings.Join(k.Risks, " "))))
 		}
-		return writeTable(t.Out, []column{{head: "ID"}, {head: "APIKEY"}, {head: "OWNER"}, {head: "STAGE"}, {head: "LAST USED"}, {head: "CALLS", right: true},
-			{head: "PROGRAMS", right: true}, {head: "WHERE"}, {head: "CLIENT"}, {head: "RISKS"}}, rows)
+		return writeTable(t.Out, append(columns, []column{{head: "OWNER"}, {head: "STAGE"}, {head: "LAST USED"}, {head: "CALLS", right: true},
+			{head: "PROGRAMS", right: true}, {head: "WHERE"}, {head: "CLIENT"}, {head: "RISKS"}}...), rows)
 	})
 }
 

@@ -46,8 +46,7 @@ func (l *learner) nominate(c *call, at place, e *evidence) {
 	if e.isOpen(c.at) || l.index.Len() >= maxLearnt {
 		return
 	}
-	found := c.presented.Values[0]
-	fingerprint := c.g.Pepper.Fingerprint(found.Value.Reveal())
+	fingerprint := c.g.Pepper.Fingerprint(c.presented.Values[0].Value.Reveal())
 	if c.apikey == nil && l.index.Lookup(fingerprint) != nil {
 		return // learnt since the call was judged
 	}
@@ -55,6 +54,22 @@ func (l *learner) nominate(c *call, at place, e *evidence) {
 		l.wakeUp()
 		return
 	}
+	n := l.candidate(c, at, fingerprint)
+	if e.refusesBoth(c.at) && (e.left > 0 || n.target == "") {
+		l.accept(n, e)
+		return
+	}
+	if e.refusesBoth(c.at) { // this proof has served its time: ask again, where this caller called
+		e.noneRefused, e.wrongRefused, e.probed = false, false, time.Time{}
+	}
+	l.wait(n)
+	l.wakeUp()
+}
+
+// candidate is the apikey of a call, with what is needed to ask the API about the
+// place.
+func (l *learner) candidate(c *call, at place, fingerprint secret.Hash) candidate {
+	found := c.presented.Values[0]
 	n := candidate{
 		Learnt: Learnt{Fingerprint: fingerprint, Last4: secret.Last4(found.Value.Reveal()), Carrier: c.carrier, At: c.at},
 		place:  at, upstream: c.upstream, carrier: found.Carrier,
@@ -67,15 +82,7 @@ func (l *learner) nominate(c *call, at place, e *evidence) {
 		n.target = probeTarget(l.reader, c.target)
 		n.host, n.accept = c.r.Host, c.r.Header.Get("Accept")
 	}
-	if e.refusesBoth(c.at) && (e.left > 0 || n.target == "") {
-		l.accept(n, e)
-		return
-	}
-	if e.refusesBoth(c.at) { // this proof has served its time: ask again, where this caller called
-		e.noneRefused, e.wrongRefused, e.probed = false, false, time.Time{}
-	}
-	l.wait(n)
-	l.wakeUp()
+	return n
 }
 
 // superseded gives up a candidate that waits where the API cannot be asked, for
@@ -167,6 +174,9 @@ func (l *learner) settle(n candidate) {
 	calls := l.pending[n.Fingerprint]
 	l.forget(n)
 	l.mu.Unlock()
+	if k := l.index.Lookup(n.Fingerprint); k != nil {
+		l.Vouched.note(k.ID, n.At)
+	}
 	l.reassign(n.Fingerprint, calls...)
 }
 

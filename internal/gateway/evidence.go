@@ -23,6 +23,7 @@ type evidence struct {
 	probed       time.Time // when the API was last asked
 	left         int       // apikeys that may still be learnt on this proof
 	crowded      time.Time // when there was last no room for another candidate
+	doubted      time.Time // when a success of a known apikey last proved nothing
 	touched      time.Time
 }
 
@@ -202,17 +203,20 @@ func (l *learner) tellsNothingNew(at place, status int, withAPIKey bool, now tim
 	return e.isOpen(now) && now.Sub(e.opened) < time.Minute
 }
 
-// sawKnown notes where apikeys are accepted, suspends a learnt one that is
-// refused there, and takes up a suspended one that is accepted again.
+// sawKnown notes where apikeys are accepted and that a learnt one still is,
+// suspends one that is refused there, and takes up a suspended one that is
+// accepted again.
 func (l *learner) sawKnown(c *call, res *http.Response) {
 	k, at := c.apikey, placeOf(c)
 	success := isSuccess(res.StatusCode)
+	vouches := success && k.KnownBy == apikey.KnownByUpstream && c.at.Sub(l.Vouched.At(k.ID)) >= vouchAgain
 	l.mu.RLock()
 	e := l.places[at]
 	accepted := e != nil && e.accepted
+	vouches = vouches && (e == nil || c.at.Sub(e.doubted) >= doubtFor && !e.isOpen(c.at))
 	l.mu.RUnlock()
 	switch {
-	case success && accepted && !k.Suspended:
+	case success && accepted && !k.Suspended && !vouches:
 		return // the usual call
 	case !success && (!accepted || k.Suspended || k.KnownBy != apikey.KnownByUpstream):
 		return
@@ -229,6 +233,9 @@ func (l *learner) sawKnown(c *call, res *http.Response) {
 		l.nominate(c, at, e)
 	default:
 		e.accepted = true
+		if vouches {
+			l.vouch(c, at, e)
+		}
 	}
 }
 

@@ -37,6 +37,8 @@ type Learning struct {
 	// ValidUnless are the answers by which the API says that an apikey is not
 	// valid; empty: 401.
 	ValidUnless []int
+	// Vouched is told when the API accepts apikeys that were learnt; optional.
+	Vouched *Vouched
 }
 
 // Limits of what learning may hold. Strangers choose paths and apikeys.
@@ -66,6 +68,7 @@ type learner struct {
 	places  map[place]*evidence
 	waiting []candidate // for their place to be proven
 	proven  []candidate // to be handed to the Learner
+	doubts  []candidate // known: their places are to be asked about
 	suspend map[string]bool
 	pending map[secret.Hash][]heard // what came with the apikeys that are waiting or proven
 	tally   *traffic.Tally
@@ -74,6 +77,9 @@ type learner struct {
 func newLearner(o Learning, index *apikey.Index, reader *apikey.Reader, tally *traffic.Tally, log *slog.Logger) *learner {
 	if len(o.ValidUnless) == 0 {
 		o.ValidUnless = []int{http.StatusUnauthorized}
+	}
+	if o.Vouched == nil {
+		o.Vouched = new(Vouched)
 	}
 	return &learner{
 		Learning: o, index: index, reader: reader, log: log, wake: make(chan struct{}, 1),

@@ -23,18 +23,28 @@ const (
 // wrong apikey; 0 where it did not answer.
 type probed struct{ none, wrong int }
 
-// nextProbe finds a place that a candidate waits for and that was not asked
-// about lately, and notes that it is being asked.
+// nextProbe finds a place that a candidate waits for, or that leaves a doubt about
+// a known apikey, and that was not asked about lately.
 func (l *learner) nextProbe(now time.Time) (candidate, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, w := range l.waiting {
-		e := l.evidenceOf(w.place, now)
-		if w.target != "" && (e.probed.IsZero() || now.Sub(e.probed) >= probeAgain) {
+		if w.target != "" && l.mayAsk(w.place, now) {
 			return w, true
 		}
 	}
+	for len(l.doubts) > 0 {
+		if l.mayAsk(l.doubts[0].place, now) {
+			return l.doubts[0], true
+		}
+		l.doubts = l.doubts[1:]
+	}
 	return candidate{}, false
+}
+
+func (l *learner) mayAsk(at place, now time.Time) bool {
+	e := l.evidenceOf(at, now)
+	return e.probed.IsZero() || now.Sub(e.probed) >= probeAgain
 }
 
 // probe asks the API for the candidate's target twice: without an apikey, and
@@ -88,6 +98,9 @@ func (l *learner) judgeProbe(n candidate, p probed, now time.Time) {
 	}
 	e.noneRefused = e.noneRefused || isRefusal(p.none)
 	e.wrongRefused = e.wrongRefused || isRefusal(p.wrong)
+	if n.apikeyID != "" && e.refusesBoth(now) {
+		l.Vouched.note(n.apikeyID, n.At)
+	}
 	l.promote(n.place, e, now)
 }
 

@@ -36,10 +36,10 @@ func newScopeFold(rules *policy.Ruleset) *scopeFold {
 }
 
 // add folds a row in. Only success counts: whoever tries doors gets no scope
-// for those that stayed shut. A conditional request that was answered "not
-// modified" has read.
+// for those that stayed shut, nor by OPTIONS, which most APIs answer to
+// everybody. A conditional request that was answered "not modified" has read.
 func (f *scopeFold) add(r traffic.Row) {
-	if !r.OK() && r.Status != http.StatusNotModified {
+	if r.Method == http.MethodOptions || !r.OK() && r.Status != http.StatusNotModified {
 		return
 	}
 	for _, name := range scopesOfOperation(f.rules, r.Method, r.Template) {

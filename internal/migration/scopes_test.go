@@ -16,6 +16,7 @@ func TestScopesThatCallsNeeded(t *testing.T) {
 	rules := policy.Ruleset{}.Build([]policy.Route{
 		open, route(t, "GET /v1/orders/**", "orders:read"), route(t, "POST /v1/orders", "orders:write", "audit:write"), route(t, "GET /v1/free"),
 		route(t, "GET /v1/reports/2026", "reports:old"), route(t, "GET /v1/reports/{id}", "reports:read"),
+		route(t, "/v1/admin/**", "admin:all"),
 	}, nil)
 	tests := []struct {
 		name string
@@ -29,6 +30,7 @@ func TestScopesThatCallsNeeded(t *testing.T) {
 		{"a route without scopes needs none", []traffic.Row{seen("", "GET", "/v1/free", 1)}, ""},
 		{"without a route one is named", []traffic.Row{seen("", "DELETE", "/v1/users/{id}", 1)}, "delete:users"},
 		{"refused by the API", []traffic.Row{seen("", "GET", "/v1/orders", 1, status(403)), seen("", "GET", "/v1/admin", 1, status(404))}, ""},
+		{"OPTIONS, which the API answers to everybody", []traffic.Row{seen("", "OPTIONS", "/v1/admin/users", 1, status(204)), seen("", "OPTIONS", "/v1/users", 1)}, ""},
 		{"failed at the API", []traffic.Row{seen("", "GET", "/v1/orders", 1, status(500))}, ""},
 		{"redirected", []traffic.Row{seen("", "GET", "/v1/orders", 1, status(302))}, ""},
 		{"not modified", []traffic.Row{seen("", "GET", "/v1/orders", 1, status(304))}, "orders:read"},

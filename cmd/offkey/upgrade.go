@@ -87,7 +87,7 @@ func (c *upgradeCmd) Run(ctx context.Context, t *terminal) error {
 	if err != nil {
 		return err
 	}
-	t.done("key pair made here; the private half stays in %s", pending)
+	t.done("key pair made here; the private half stays in %s", root)
 	client, err := c.register(ctx, t, apikey, key)
 	if err != nil {
 		return c.explain(err, pending)

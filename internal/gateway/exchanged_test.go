@@ -10,6 +10,7 @@ import (
 	"github.com/offkey/offkey/internal/client"
 	"github.com/offkey/offkey/internal/policy"
 	"github.com/offkey/offkey/internal/token"
+	"github.com/offkey/offkey/internal/traffic"
 )
 
 func TestATokenFallsWithTheAPIKeyItWasExchangedFor(t *testing.T) {
@@ -45,4 +46,22 @@ func TestATokenFallsWithTheAPIKeyItWasExchangedFor(t *testing.T) {
 	refused("the API refuses it")
 	w.index.Delete("ak_1")
 	refused("deleted")
+}
+
+// A call is counted under the apikey that its token was exchanged for, so that a
+// plan that ends the apikey knows of it.
+func TestACallWithAnExchangedTokenIsCountedUnderItsAPIKey(t *testing.T) {
+	w := newWorld(t, nil).serve()
+	w.know("sk_live_good00000001", apikey.Key{ID: "ak_1", Stage: apikey.Observe, ClientID: "cl_1"})
+	issued, err := w.ours.Issue(token.Authorization{
+		Client: &client.Client{ID: "cl_1"}, Resources: []string{testResource}, Life: time.Hour, APIKeyID: "ak_1",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.get("/v1/orders", "Authorization: Bearer "+issued.Token)
+	rows := w.rows()
+	if len(rows) != 1 || rows[0].Credential != (traffic.Credential{Kind: traffic.KindClient, ID: "ak_1"}) {
+		t.Errorf("counted as %+v", rows)
+	}
 }

@@ -62,12 +62,17 @@ func (c *call) observe(status int, denied string) {
 	}
 }
 
-// credential is what the call is counted under.
+// credential is what the call is counted under: for a token that an apikey was
+// exchanged for, the apikey's id, since it falls with the apikey and not with
+// the client that it was issued to.
 func (c *call) credential() traffic.Credential {
 	switch c.principal.Kind {
 	case policy.KnownAPIKey:
 		return traffic.Credential{Kind: traffic.KindAPIKey, ID: c.principal.ID}
 	case policy.TokenClient:
+		if from := c.token.Claims().APIKeyID; from != "" {
+			return traffic.Credential{Kind: traffic.KindClient, ID: from}
+		}
 		return traffic.Credential{Kind: traffic.KindClient, ID: c.principal.ClientID}
 	case policy.UnknownAPIKey:
 		return traffic.Credential{Kind: traffic.KindUnknown}

@@ -77,6 +77,14 @@ func TestPlanLeavesOutWhoseCallsWereAllMoved(t *testing.T) {
 	}
 }
 
+func TestPlanJudgesAnExchangedTokenAsItsClients(t *testing.T) {
+	exempt := policy.Ruleset{Stage: apikey.Observe, Enforce: policy.On, ClientEnforce: map[string]policy.Enforce{"cl_2": policy.Off}}
+	p := planOf(t, PlanRequest{Stage: apikey.Warn}, planRules(t, exempt), seen("ak_2", "GET", "/v1/users", 3, kind(traffic.KindClient)))
+	if p.Allowed != 3 {
+		t.Errorf("of 3 calls %d are allowed: %+v %+v", p.Allowed, p.Callers, p.Undecided)
+	}
+}
+
 func TestPlan(t *testing.T) {
 	observe := policy.Ruleset{Stage: apikey.Observe, UpstreamVouches: true}
 	get := func(id string, changes ...func(*traffic.Row)) traffic.Row {
@@ -108,6 +116,7 @@ func TestPlan(t *testing.T) {
 		{"an apikey that was deleted is unknown", PlanRequest{Stage: apikey.Retired}, get("ak_deleted"), "denied apikey_unknown", ""},
 		{"no credential is not about stages", PlanRequest{Stage: apikey.Retired}, get("", kind(traffic.KindNone)), "allowed", ""},
 		{"a token falls with its apikey", PlanRequest{Stage: apikey.Retired}, get("ak_1", kind(traffic.KindClient)), "denied invalid_token", ""},
+		{"also where the apikey has a client", PlanRequest{Stage: apikey.Retired}, get("ak_2", kind(traffic.KindClient)), "denied invalid_token", ""},
 		{"a token of an apikey asked about", PlanRequest{Stage: apikey.Retired, IDs: []string{"ak_1"}}, get("ak_1", kind(traffic.KindClient)), "denied invalid_token", ""},
 
 		{"enforced: no credential", PlanRequest{Enforce: policy.On}, get("", kind(traffic.KindNone)), "denied credential_missing", "auth none"},

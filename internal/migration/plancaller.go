@@ -81,7 +81,7 @@ func (f *planFold) apikeyCaller(who *planned, id string) {
 func (f *planFold) tokenCaller(who *planned, id, code string) {
 	who.Principal = policy.Principal{Kind: policy.TokenClient, ID: id, ClientID: id}
 	if k := f.callers.apikeys[id]; k != nil { // tokens that an apikey was exchanged for
-		who.Principal, who.scopeUnknown = policy.OfExchangedToken(id, nil, k), ReasonScopeUnknown
+		who.Principal, who.scopeUnknown = policy.OfExchangedToken(cmp.Or(k.ClientID, id), nil, k), ReasonScopeUnknown
 		if f.only[id] {
 			who.Stage = f.Stage
 		}

@@ -130,7 +130,7 @@ func (r *Road) evidenceOf(ctx context.Context, k *apikey.Key) (evidence, error) 
 	err = r.Store.Traffic(ctx, traffic.Filter{Credential: &traffic.Credential{Kind: traffic.KindAPIKey, ID: k.ID}}, func(row traffic.Row) error {
 		u.add(row)
 		scopes.add(row)
-		if row.OK() && !open[operation{row.Method, row.Template}] {
+		if row.OK() && row.Method != http.MethodOptions && !open[operation{row.Method, row.Template}] {
 			lastOK = latest(lastOK, row.Last)
 		}
 		return nil

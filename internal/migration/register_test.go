@@ -158,6 +158,9 @@ func TestARecentSuccessIsTheAPIsOwnWord(t *testing.T) {
 		{"a success where any string succeeds", func(id string) []traffic.Row {
 			return []traffic.Row{seen(id, "GET", "/v1/news", 1, ago(0)), seen("", "GET", "/v1/news", 9, ago(24*time.Hour), kind(traffic.KindUnknown))}
 		}, false},
+		{"a success of OPTIONS, where anybody would", func(id string) []traffic.Row {
+			return []traffic.Row{seen(id, "OPTIONS", "/v1/orders", 1, ago(0), status(204))}
+		}, false},
 		{"a success where strangers are refused", func(id string) []traffic.Row {
 			return []traffic.Row{seen(id, "GET", "/v1/orders", 1, ago(0)), seen("", "GET", "/v1/orders", 9, ago(24*time.Hour), kind(traffic.KindNone), status(401))}
 		}, true},

@@ -14,6 +14,7 @@ import (
 
 	"github.com/offkey/offkey/internal/apikey"
 	"github.com/offkey/offkey/internal/policy"
+	"golang.org/x/net/http/httpguts"
 )
 
 // rawAPI is an API that answers any request line with 200, and keeps the lines
@@ -304,6 +305,11 @@ func FuzzGatewayTarget(f *testing.F) {
 		r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(raw + "\r\n")))
 		if err != nil || r.ContentLength != 0 {
 			return // net/http refuses it, or waits for a body
+		}
+		for name := range r.Header {
+			if !httpguts.ValidHeaderFieldName(name) {
+				return // http.Server refuses it
+			}
 		}
 		for _, w := range []*world{open, strict} {
 			request := r.Clone(t.Context())

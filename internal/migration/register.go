@@ -21,9 +21,12 @@ import (
 
 // Notifier tells the owner of an apikey what was made with it.
 type Notifier interface {
-	// UpgradeRegistered is called for every registration, also of clients that
-	// wait for approval. It must not block for long.
-	UpgradeRegistered(ctx context.Context, k *apikey.Key, c *client.Client)
+	// UpgradeRegistered is called for every registration by a request from that
+	// network, also of clients that wait for approval, before it is answered. It
+	// is called again when a client that was never used is registered again: the
+	// process may have ended before the owner was told. It must not block for
+	// long.
+	UpgradeRegistered(ctx context.Context, k *apikey.Key, c *client.Client, network netip.Prefix)
 }
 
 // Register makes the client that replaces an apikey, with the apikey as the
@@ -49,7 +52,8 @@ func (r *Road) Register(ctx context.Context, value string, md oauth.ClientMetada
 	if err := checkRecentSuccess(k, seen, r.Now()); err != nil {
 		return nil, err
 	}
-	detail := &registration{APIKeyID: k.ID, Network: traffic.SourceOf(source).String()}
+	network := traffic.SourceOf(source)
+	detail := &registration{APIKeyID: k.ID, Network: network.String()}
 	decide := func(existing []*client.Client, k *apikey.Key) error {
 		return r.decideRegistration(c, md.Scope, existing, k, seen, detail)
 	}
@@ -59,16 +63,23 @@ func (r *Road) Register(ctx context.Context, value string, md oauth.ClientMetada
 	var again *registeredBefore
 	switch {
 	case errors.As(err, &again):
+		if again.client.LastUsed.IsZero() {
+			r.tell(ctx, k, again.client, network)
+		}
 		return again.client, nil
 	case err != nil:
 		return nil, asOAuth(err)
 	}
 	r.Log.LogAttrs(ctx, slog.LevelInfo, "a client was registered with an apikey", slog.String("apikey", k.ID), slog.String("owner", k.Owner),
 		slog.String("client", c.ID), slog.String("status", string(c.Status)), slog.String("network", detail.Network))
-	if r.Notifier != nil {
-		r.Notifier.UpgradeRegistered(ctx, k, c)
-	}
+	r.tell(ctx, k, c, network)
 	return c, nil
+}
+
+func (r *Road) tell(ctx context.Context, k *apikey.Key, c *client.Client, network netip.Prefix) {
+	if r.Notifier != nil {
+		r.Notifier.UpgradeRegistered(ctx, k, c, network)
+	}
 }
 
 // registration is what the audit says about one.

@@ -57,7 +57,7 @@ func (w *world) set(now time.Time)    { w.clock.Store(&now) }
 func (w *world) pass(d time.Duration) { w.set(w.now().Add(d)) }
 
 // UpgradeRegistered implements Notifier.
-func (w *world) UpgradeRegistered(_ context.Context, k *apikey.Key, c *client.Client) {
+func (w *world) UpgradeRegistered(_ context.Context, k *apikey.Key, c *client.Client, _ netip.Prefix) {
 	w.told = append(w.told, k.ID+" "+c.ID)
 }
 

@@ -56,25 +56,37 @@ func NewFetcher(o Options) (*Fetcher, error) {
 	if o.MaxBytes <= 0 {
 		o.MaxBytes = 64 << 10
 	}
-	trust := &tls.Config{MinVersion: tls.VersionTLS12}
-	if o.CAFile != "" {
-		pem, err := os.ReadFile(o.CAFile)
-		if err != nil {
-			return nil, fmt.Errorf("outbound.ca_file: %w", err)
-		}
-		if trust.RootCAs, err = x509.SystemCertPool(); err != nil {
-			trust.RootCAs = x509.NewCertPool()
-		}
-		if !trust.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("outbound.ca_file: %s holds no PEM certificate", o.CAFile)
-		}
+	roots, err := Roots(o.CAFile)
+	if err != nil {
+		return nil, err
 	}
+	trust := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots}
 	return &Fetcher{
 		options: o,
 		https:   newClient(trust, func(a netip.Addr) error { return checkAddress(a, o.AllowPrivate) }),
 		http:    newClient(trust, checkLoopback),
 		running: make(chan struct{}, maxRunning),
 	}, nil
+}
+
+// Roots are the certificate authorities of the system and those of caFile, a
+// file in PEM; nil, which is those of the system, where there is none.
+func Roots(caFile string) (*x509.CertPool, error) {
+	if caFile == "" {
+		return nil, nil
+	}
+	pem, err := os.ReadFile(caFile)
+	if err != nil {
+		return nil, fmt.Errorf("outbound.ca_file: %w", err)
+	}
+	roots, err := x509.SystemCertPool()
+	if err != nil {
+		roots = x509.NewCertPool()
+	}
+	if !roots.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("outbound.ca_file: %s holds no PEM certificate", caFile)
+	}
+	return roots, nil
 }
 
 func checkLoopback(a netip.Addr) error {

@@ -24,6 +24,7 @@ func (l *Loaded) check() Problems {
 	c.routes()
 	c.apikeys()
 	c.migration()
+	c.email()
 	c.tls()
 	c.storage()
 	c.lives()

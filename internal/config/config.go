@@ -13,6 +13,7 @@ import (
 
 	"github.com/offkey/offkey/internal/apikey"
 	"github.com/offkey/offkey/internal/jose"
+	"github.com/offkey/offkey/internal/notify"
 	"github.com/offkey/offkey/internal/policy"
 	"github.com/offkey/offkey/internal/secret"
 )
@@ -32,6 +33,7 @@ type Config struct {
 	Gateway        Gateway        `yaml:"gateway"`
 	APIKeys        APIKeys        `yaml:"apikeys"`
 	Migration      Migration      `yaml:"migration"`
+	Email          Email          `yaml:"email"`
 	Telemetry      Telemetry      `yaml:"telemetry"`
 	Clients        []Client       `yaml:"clients"`
 }
@@ -170,6 +172,22 @@ type Calendar struct {
 	Sunset     Date `yaml:"sunset" doc:"When apikeys stop working; not before deprecated."`
 }
 
+// Email is how the owners of apikeys are told what is made with them.
+type Email struct {
+	From     string   `yaml:"from" doc:"Sender of mail, as in offkey <offkey@example.com>. Needed with smtp."`
+	ToAdmins []string `yaml:"to_admins" doc:"Who is told where an apikey has no contact. Needed with smtp."`
+	SMTP     SMTP     `yaml:"smtp"`
+}
+
+// SMTP is the mail server that takes mail.
+type SMTP struct {
+	Host     string      `yaml:"host" doc:"Mail server. Empty: mail stays in the folder outbox of the data directory, as files."`
+	Port     int         `yaml:"port" doc:"Default: 587, 465 for tls: implicit, 25 for tls: none."`
+	User     string      `yaml:"user" doc:"Empty: the server asks for no password."`
+	Password secret.Text `yaml:"password" doc:"Best as ${file:PATH}."`
+	TLS      string      `yaml:"tls" enum:"starttls,implicit,none" doc:"starttls: over TLS after a greeting in the clear, or not at all. implicit: TLS from the first byte. none: for a relay on loopback, without a password."`
+}
+
 // Telemetry is what offkey says about itself.
 type Telemetry struct {
 	Logs   string `yaml:"logs" enum:"json,text" doc:"Form of log lines on standard error." boot:"true"`
@@ -217,6 +235,7 @@ func Default() Config {
 			Probe:   true,
 		},
 		Migration: Migration{Upgrade: "on"},
+		Email:     Email{SMTP: SMTP{TLS: string(notify.StartTLS)}},
 		Telemetry: Telemetry{Logs: "json", Level: "info"},
 	}
 }

@@ -94,6 +94,34 @@ migration:
 	}
 }
 
+// byMail is a file with a mail server.
+func byMail(server string) string {
+	return smallest + "email: {from: offkey@example.com, to_admins: [ops@example.com], smtp: {" + server + "}}"
+}
+
+func TestWhoSendsMailAndWhoIsTold(t *testing.T) {
+	for issuer, want := range map[string]string{
+		"https://auth.example.com":      "<offkey@auth.example.com>",
+		"https://auth.example.com:8443": "<offkey@auth.example.com>",
+		"http://127.0.0.1:8485":         "<offkey@localhost>",
+		"http://localhost:8485":         "<offkey@localhost>",
+		"https://bücher.example":        "<offkey@localhost>",
+	} {
+		l := parse(t, strings.Replace(smallest, "https://auth.example.com", issuer, 1))
+		if from, err := l.Sender(); err != nil || from.String() != want {
+			t.Errorf("%s: %s, %v", issuer, from.String(), err)
+		}
+	}
+	l := parse(t, byMail("host: smtp.example.com, port: 2525, user: offkey, password: hunter2"))
+	admins, err := l.Email.Admins()
+	if err != nil || len(admins) != 1 || admins[0].Address != "ops@example.com" {
+		t.Errorf("%v, %v", admins, err)
+	}
+	if from, err := l.Sender(); err != nil || from.Address != "offkey@example.com" || l.Email.SMTP.TLS != "starttls" {
+		t.Errorf("%v, %v, %s", from, err, l.Email.SMTP.TLS)
+	}
+}
+
 func TestBadFilesNameLineAndFix(t *testing.T) {
 	for _, c := range []struct{ name, text, want string }{
 		{"a slip in a name", smallest + "migratoin: {stage: warn}", "offkey.yaml:6: unknown setting migratoin; did you mean migration?"},
@@ -114,6 +142,18 @@ func TestBadFilesNameLineAndFix(t *testing.T) {
 		{"tokens outliving keys", smallest + "signing: {keep_after: 1m}", "tokens would outlive their signing key"},
 		{"a route with dot segments", strings.Replace(smallest, "resource:", "routes: [{match: \"GET /a/../b\"}]\n  resource:", 1), "dot segments"},
 		{"a client without credential", smallest + "clients: [{id: x, auth: private_key_jwt}]", "clients[0] has no public key"},
+		{"a mail server without a sender", smallest + "email: {to_admins: [ops@example.com], smtp: {host: smtp.example.com}}", "email.from is missing"},
+		{"a mail server and nobody to tell", smallest + "email: {from: offkey@example.com, smtp: {host: smtp.example.com}}", "email.to_admins is empty"},
+		{"a mail server without its name", smallest + "email: {smtp: {port: 25}}", "offkey.yaml:6: email.smtp.host is missing"},
+		{"a mail server with its port", byMail("host: \"smtp.example.com:587\""), "write smtp.example.com, and its port as email.smtp.port"},
+		{"a port that is none", byMail("host: smtp.example.com, port: 65536"), "email.smtp.port is 65536"},
+		{"mail in the clear over a network", byMail("host: smtp.example.com, tls: none"), "email.smtp.tls is none on a host that is not loopback"},
+		{"a password in the clear", byMail("host: 127.0.0.1, tls: none, user: x, password: hunter2"), "passwords are not sent in the clear"},
+		{"a user without password", byMail("host: smtp.example.com, user: x"), "email.smtp has one of user and password"},
+		{"an unknown way to TLS", byMail("host: smtp.example.com, tls: opportunistic"), `"opportunistic" is not one of starttls, implicit, none`},
+		{"a sender that is no address", smallest + "email: {from: offkey}", `offkey.yaml:6: email.from is "offkey", which is no mail address`},
+		{"an admin that is no address", smallest + "email: {to_admins: [ops@example.com, \"a@b.example\\r\\nBcc: c@d.example\"]}", "email.to_admins[1] is"},
+		{"too many admins", smallest + "email: {to_admins: [" + strings.Repeat("ops@example.com, ", 10) + "ops@example.com]}", "more than 10 addresses"},
 		{"an unknown store", smallest + "storage: {dsn: \"mysql://x\"}", "this release cannot open"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -177,6 +217,14 @@ func TestSecretsExpandAndNeverShow(t *testing.T) {
 	}
 	if raw, _ := json.Marshal(diff); strings.Contains(string(raw), hidden) {
 		t.Fatal("config diff prints a secret")
+	}
+}
+
+func TestAChangedMailPasswordIsInTheDiff(t *testing.T) {
+	a, b := parse(t, byMail("host: smtp.example.com, user: x, password: hunter2")), parse(t, byMail("host: smtp.example.com, user: x, password: hunter3"))
+	diff := b.Diff(a)
+	if len(diff) != 1 || diff[0].Setting != "email.smtp.password" || diff[0].Restart || strings.Contains(diff[0].From+diff[0].To, "hunter") {
+		t.Fatalf("%+v", diff)
 	}
 }
 

@@ -121,6 +121,7 @@ func (l *Loaded) secretAt(setting string) (h secret.Hash) {
 	}
 	set("secrets.master_key", l.Secrets.MasterKey)
 	set("secrets.pepper", l.Secrets.Pepper)
+	set("email.smtp.password", l.Email.SMTP.Password)
 	for name, u := range l.Gateway.Upstreams {
 		set("gateway.upstreams."+name+".secret.value", u.Secret.Value)
 	}

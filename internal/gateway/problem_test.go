@@ -242,7 +242,7 @@ func TestEveryCodeHasAPage(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, page := range pages {
-		if code := strings.TrimSuffix(filepath.Base(page), ".md"); !slices.Contains(codes, code) {
+		if code := strings.TrimSuffix(filepath.Base(page), ".md"); code != "README" && !slices.Contains(codes, code) {
 			t.Errorf("%s is about a code that nothing answers with", page)
 		}
 	}

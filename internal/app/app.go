@@ -47,7 +47,8 @@ type App struct {
 	db        *store.DB
 	views     *views
 	recorder  *recorder
-	certs     *certificate // nil without TLS
+	vouched   gateway.Vouched // by every configuration of the process
+	certs     *certificate    // nil without TLS
 	health    health
 	metrics   *prometheus.Registry
 	addresses Addresses

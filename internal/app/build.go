@@ -49,7 +49,7 @@ func (a *App) buildFlows(cfg *config.Loaded) (*flows, error) {
 // process.
 func (a *App) buildRoad(cfg *config.Loaded) (*migration.Road, error) {
 	return migration.New(migration.Options{
-		Store: a.db, Rules: a.views.rules.Load, Pepper: a.data.pepper, Now: a.Now,
+		Store: a.db, Rules: a.views.rules.Load, Pepper: a.data.pepper, Vouched: a.vouched.At, Now: a.Now,
 		Resource: cfg.Gateway.Resource, Log: a.Log,
 		StageDeclared: func() bool { return a.views.file.Load().Migration.Stage != apikey.Inherit },
 	})

@@ -278,3 +278,32 @@ func TestATokenThatHasExpiredIsRefused(t *testing.T) {
 		t.Errorf("%d %s", a.status, a.body)
 	}
 }
+
+// TestOtherCallersDoNotCloseTheUpgrade: the API also takes sessions and
+// passwords, and has more apikeys than are learnt yet. Their successes on the
+// same route say nothing against an apikey that the API vouches for.
+func TestOtherCallersDoNotCloseTheUpgrade(t *testing.T) {
+	for name, call := range map[string]func(w *world){
+		"a session without apikey":  func(w *world) { w.call("GET", "/v1/orders", "Cookie", "session=valid") },
+		"a password without apikey": func(w *world) { w.call("GET", "/v1/orders", "Authorization", "Basic YW5hOnZhbGlk") },
+		"junk beside a session":     func(w *world) { w.call("GET", "/v1/orders", "Cookie", "session=valid", "X-API-Key", newKey()) },
+		"a busy apikey before it is learnt": func(w *world) {
+			busy := newKey()
+			w.api.set(busy, true)
+			for range 500 {
+				w.call("GET", "/v1/orders", "X-API-Key", busy)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, nil)
+			call(w)
+			key := newKey()
+			w.learn(key)
+			call(w)
+			if made, _, err := w.register(key, "orders"); err != nil || made.Pending {
+				t.Errorf("%+v %v", made, err)
+			}
+		})
+	}
+}

@@ -16,7 +16,7 @@ func (a *App) learning(cfg *config.Loaded) gateway.Learning {
 	if !ok {
 		return gateway.Learning{}
 	}
-	return gateway.Learning{Learner: &learner{a.db}, Probe: cfg.APIKeys.Probe, ValidUnless: refusals}
+	return gateway.Learning{Learner: &learner{a.db}, Probe: cfg.APIKeys.Probe, ValidUnless: refusals, Vouched: &a.vouched}
 }
 
 // learner keeps what the gateway has learnt.

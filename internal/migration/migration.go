@@ -77,6 +77,9 @@ type Options struct {
 	Now    func() time.Time
 	// Resource is the default audience of tokens.
 	Resource string
+	// Vouched says when the API itself last accepted an apikey that was learnt
+	// from it, zero if it has not lately. Without it no such apikey is traded.
+	Vouched func(apikeyID string) time.Time
 	// Notifier is told of every registration; optional.
 	Notifier Notifier
 	// StageDeclared reports whether the configuration file sets the stage of
@@ -96,6 +99,9 @@ type Road struct {
 func New(o Options) (*Road, error) {
 	if o.Store == nil || o.Rules == nil || o.Pepper == nil || o.Now == nil || o.Resource == "" {
 		return nil, errors.New("migration: Store, Rules, Pepper, Now and Resource are needed")
+	}
+	if o.Vouched == nil {
+		o.Vouched = func(string) time.Time { return time.Time{} }
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)

@@ -49,7 +49,7 @@ func (r *Road) Register(ctx context.Context, value string, md oauth.ClientMetada
 	if err != nil {
 		return nil, err
 	}
-	if err := checkRecentSuccess(k, seen, r.Now()); err != nil {
+	if err := r.checkVouched(k, &seen); err != nil {
 		return nil, err
 	}
 	network := traffic.SourceOf(source)
@@ -127,50 +127,21 @@ type evidence struct {
 	risks    []string // that make it doubtful whose hands it is in
 	programs int
 	scopes   []ScopeUse
-	lastOK   time.Time // last success that the apikey itself was the reason of
+	stale    bool // the API's own word on it is old, since its calls are refused here
 }
 
 // evidenceOf reads the traffic of an apikey.
 func (r *Road) evidenceOf(ctx context.Context, k *apikey.Key) (evidence, error) {
 	u, scopes := newUsage(), newScopeFold(r.Rules())
-	var lastOK time.Time
-	open, err := r.openOperations(ctx)
-	if err != nil {
-		return evidence{}, oauth.ServerError(fmt.Errorf("read the traffic of strangers: %w", err))
-	}
-	err = r.Store.Traffic(ctx, traffic.Filter{Credential: &traffic.Credential{Kind: traffic.KindAPIKey, ID: k.ID}}, func(row traffic.Row) error {
+	err := r.Store.Traffic(ctx, traffic.Filter{Credential: &traffic.Credential{Kind: traffic.KindAPIKey, ID: k.ID}}, func(row traffic.Row) error {
 		u.add(row)
 		scopes.add(row)
-		if row.OK() && row.Method != http.MethodOptions && !open[operation{row.Method, row.Template}] {
-			lastOK = latest(lastOK, row.Last)
-		}
 		return nil
 	})
 	if err != nil {
 		return evidence{}, oauth.ServerError(fmt.Errorf("read the traffic of %s: %w", k.ID, err))
 	}
-	return evidence{doubtful(risksOf(k, u, u.last, r.Now())), len(u.programs), scopes.list(), lastOK}, nil
-}
-
-// openWindow is how far back a success of a stranger opens an operation.
-const openWindow = 7 * 24 * time.Hour
-
-// openOperations are those that the API answers to callers without a good
-// apikey: a success there says nothing about an apikey.
-func (r *Road) openOperations(ctx context.Context) (map[operation]bool, error) {
-	open := map[operation]bool{}
-	for _, kind := range []string{traffic.KindNone, traffic.KindUnknown} {
-		err := r.Store.Traffic(ctx, traffic.Filter{From: r.Now().Add(-openWindow), Credential: &traffic.Credential{Kind: kind}}, func(row traffic.Row) error {
-			if row.OK() && len(open) < maxPlanCandidates {
-				open[operation{row.Method, row.Template}] = true
-			}
-			return nil
-		})
-		if err != nil {
-			return nil, err
-		}
-	}
-	return open, nil
+	return evidence{risks: doubtful(risksOf(k, u, u.last, r.Now())), programs: len(u.programs), scopes: scopes.list()}, nil
 }
 
 // upgradable finds the apikey that was presented and checks that it may be
@@ -215,13 +186,18 @@ func checkNotSuspended(k *apikey.Key) error {
 	return nil
 }
 
-// recentEnough is how long ago a learnt apikey may have succeeded.
+// recentEnough is how long ago the API may have accepted a learnt apikey.
 const recentEnough = 10 * time.Minute
 
-// checkRecentSuccess wants the API's own word that a learnt apikey still holds:
-// nobody told us to trust it, and the API may have revoked it since.
-func checkRecentSuccess(k *apikey.Key, seen evidence, now time.Time) error {
-	if k.KnownBy == apikey.KnownByImport || now.Sub(seen.lastOK) <= recentEnough {
+// checkVouched wants the API's own word that a learnt apikey still holds: nobody
+// told us to trust it, and the API may have revoked it since. Where the stage
+// keeps its calls from the API there can be no such word, and what the apikey
+// makes waits for approval instead.
+func (r *Road) checkVouched(k *apikey.Key, seen *evidence) error {
+	if k.KnownBy == apikey.KnownByImport || r.Now().Sub(r.Vouched(k.ID)) <= recentEnough {
+		return nil
+	}
+	if seen.stale = !r.Rules().StageOf(k.Stage).Passes(); seen.stale {
 		return nil
 	}
 	return oauth.InvalidToken("call the API with this apikey first, then register within 10 minutes: no success was seen lately")
@@ -316,6 +292,9 @@ func splitFresh(asked oauth.Scope, used []ScopeUse, now time.Time) (granted, pen
 func waitReason(existing []*client.Client, seen evidence) string {
 	if len(seen.risks) > 0 {
 		return fmt.Sprintf("the apikey may be in several hands (%s), so an operator approves its clients", strings.Join(seen.risks, ", "))
+	}
+	if seen.stale {
+		return "calls with this apikey are refused here, so the API has not confirmed it lately, and an operator approves its clients"
 	}
 	if n := len(existing); n >= max(seen.programs, 1) {
 		return fmt.Sprintf("a client for each program seen with this apikey is registered already (%d), so an operator approves more", n)

@@ -128,50 +128,37 @@ func TestARetirementThatComesWhileItRegistersIsObeyed(t *testing.T) {
 	}
 }
 
-func TestARecentSuccessIsTheAPIsOwnWord(t *testing.T) {
-	tests := []struct {
-		name string
-		rows func(id string) []traffic.Row
-		open bool
+func TestALearntApikeyNeedsTheAPIsOwnWord(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		stage apikey.Stage
+		ago   time.Duration // that the API accepted it, 0 never
+		want  client.Status // "" is refused
 	}{
-		{"a success now", func(id string) []traffic.Row { return []traffic.Row{seen(id, "GET", "/v1/orders", 1, ago(0))} }, true},
-		{"a success 10 minutes ago", func(id string) []traffic.Row {
-			return []traffic.Row{seen(id, "GET", "/v1/orders", 1, ago(10*time.Minute))}
-		}, true},
-		{"a success 11 minutes ago", func(id string) []traffic.Row {
-			return []traffic.Row{seen(id, "GET", "/v1/orders", 1, ago(11*time.Minute))}
-		}, false},
-		{"never a call", func(id string) []traffic.Row { return nil }, false},
-		{"a refusal now", func(id string) []traffic.Row {
-			return []traffic.Row{seen(id, "GET", "/v1/orders", 1, ago(0), status(401))}
-		}, false},
-		{"not modified now", func(id string) []traffic.Row {
-			return []traffic.Row{seen(id, "GET", "/v1/orders", 1, ago(0), status(304))}
-		}, false},
-		{"a redirect now", func(id string) []traffic.Row {
-			return []traffic.Row{seen(id, "GET", "/v1/orders", 1, ago(0), status(302))}
-		}, false},
-		{"a success of another apikey", func(string) []traffic.Row { return []traffic.Row{seen("ak_other", "GET", "/v1/orders", 1, ago(0))} }, false},
-		{"a success where anybody succeeds", func(id string) []traffic.Row {
-			return []traffic.Row{seen(id, "GET", "/v1/health", 1, ago(0)), seen("", "GET", "/v1/health", 9, ago(24*time.Hour), kind(traffic.KindNone))}
-		}, false},
-		{"a success where any string succeeds", func(id string) []traffic.Row {
-			return []traffic.Row{seen(id, "GET", "/v1/news", 1, ago(0)), seen("", "GET", "/v1/news", 9, ago(24*time.Hour), kind(traffic.KindUnknown))}
-		}, false},
-		{"a success of OPTIONS, where anybody would", func(id string) []traffic.Row {
-			return []traffic.Row{seen(id, "OPTIONS", "/v1/orders", 1, ago(0), status(204))}
-		}, false},
-		{"a success where strangers are refused", func(id string) []traffic.Row {
-			return []traffic.Row{seen(id, "GET", "/v1/orders", 1, ago(0)), seen("", "GET", "/v1/orders", 9, ago(24*time.Hour), kind(traffic.KindNone), status(401))}
-		}, true},
-	}
-	for _, tt := range tests {
+		{"a minute ago", apikey.Observe, time.Minute, client.Active},
+		{"10 minutes ago", apikey.Warn, 10 * time.Minute, client.Active},
+		{"11 minutes ago", apikey.Observe, 11 * time.Minute, ""},
+		{"never", apikey.Observe, 0, ""},
+		{"a minute ago, before its calls were refused here", apikey.UpgradeOnly, time.Minute, client.Active},
+		{"long ago, since its calls are refused here", apikey.UpgradeOnly, 30 * 24 * time.Hour, client.Pending},
+		{"long ago, and it is retired", apikey.Retired, 30 * 24 * time.Hour, ""},
+	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w := newWorld(t)
-			k := w.learnt(value)
-			w.calls(tt.rows(k.ID)...)
-			if _, err := w.Register(w.ctx, value, w.metadata(), w.source); (err == nil) != tt.open {
-				t.Errorf("error %v", err)
+			k := w.inUse(value)
+			w.move(k.ID, tt.stage)
+			w.accepted = map[string]time.Time{}
+			if tt.ago > 0 {
+				w.accepted[k.ID] = w.now().Add(-tt.ago)
+			}
+			c, err := w.Register(w.ctx, value, w.metadata(), w.source)
+			switch {
+			case tt.want == "" && err == nil:
+				t.Errorf("registered: %+v", c)
+			case tt.want != "" && (err != nil || c.Status != tt.want):
+				t.Errorf("%+v, %v", c, err)
+			case tt.want == client.Pending && !strings.Contains(c.PendingReason, "refused here"):
+				t.Errorf("it waits because %q", c.PendingReason)
 			}
 		})
 	}

@@ -25,12 +25,14 @@ import (
 type world struct {
 	*Road
 	testing.TB
-	ctx    context.Context
-	db     *store.DB
-	clock  atomic.Pointer[time.Time]
-	rules  []policy.Route
-	told   []string // clients that owners were told of
-	source netip.Addr
+	ctx   context.Context
+	db    *store.DB
+	clock atomic.Pointer[time.Time]
+	rules []policy.Route
+	told  []string // clients that owners were told of
+	// accepted is when the API accepted apikeys; nil is at their last success.
+	accepted map[string]time.Time
+	source   netip.Addr
 }
 
 func newWorld(t testing.TB, rules ...policy.Route) *world {
@@ -46,7 +48,7 @@ func newWorld(t testing.TB, rules ...policy.Route) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if w.Road, err = New(Options{Store: w.db, Rules: w.ruleset, Pepper: pepper, Now: w.now, Resource: "https://api.example.com", Notifier: w}); err != nil {
+	if w.Road, err = New(Options{Store: w.db, Rules: w.ruleset, Pepper: pepper, Now: w.now, Resource: "https://api.example.com", Notifier: w, Vouched: w.vouched}); err != nil {
 		t.Fatal(err)
 	}
 	return w
@@ -55,6 +57,22 @@ func newWorld(t testing.TB, rules ...policy.Route) *world {
 func (w *world) now() time.Time       { return *w.clock.Load() }
 func (w *world) set(now time.Time)    { w.clock.Store(&now) }
 func (w *world) pass(d time.Duration) { w.set(w.now().Add(d)) }
+
+// vouched is the gateway's part.
+func (w *world) vouched(apikeyID string) (at time.Time) {
+	if w.accepted != nil {
+		return w.accepted[apikeyID]
+	}
+	if err := w.db.Traffic(w.ctx, traffic.Filter{Credential: &traffic.Credential{Kind: traffic.KindAPIKey, ID: apikeyID}}, func(row traffic.Row) error {
+		if row.OK() {
+			at = latest(at, row.Last)
+		}
+		return nil
+	}); err != nil {
+		w.Error(err)
+	}
+	return at
+}
 
 // UpgradeRegistered implements Notifier.
 func (w *world) UpgradeRegistered(_ context.Context, k *apikey.Key, c *client.Client, _ netip.Prefix) {

@@ -134,6 +134,7 @@ func TestBadFilesNameLineAndFix(t *testing.T) {
 		{"no issuer", "gateway: {resource: https://a.example, upstreams: {api: {url: \"http://127.0.0.1:1\"}}}", "issuer is missing"},
 		{"no upstream", "issuer: https://a.example", "gateway.upstreams is missing"},
 		{"http issuer beyond loopback", strings.Replace(smallest, "https://auth", "http://auth", 1), "not loopback"},
+		{"http issuer on a name that begins like loopback", strings.Replace(smallest, "https://auth", "http://127.0.0.1", 1), "not loopback"},
 		{"sunset before deprecation", smallest + "migration: {calendar: {deprecated: 2027-09-30, sunset: 2027-01-15}}", "offkey.yaml:6: migration.calendar.sunset is before"},
 		{"a variable that is not set", smallest + "storage: {dsn: \"${NOWHERE}\"}", "environment variable NOWHERE is not set"},
 		{"a file that is not there", smallest + "secrets: {pepper: \"${file:nowhere}\"}", "nowhere"},

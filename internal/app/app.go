@@ -22,6 +22,7 @@ import (
 	"github.com/offkey/offkey/internal/gateway"
 	"github.com/offkey/offkey/internal/keyring"
 	"github.com/offkey/offkey/internal/migration"
+	"github.com/offkey/offkey/internal/notify"
 	"github.com/offkey/offkey/internal/store"
 	"github.com/offkey/offkey/internal/traffic"
 	"github.com/prometheus/client_golang/prometheus"
@@ -48,7 +49,8 @@ type App struct {
 	views     *views
 	recorder  *recorder
 	vouched   gateway.Vouched // by every configuration of the process
-	certs     *certificate    // nil without TLS
+	outbox    *notify.Outbox
+	certs     *certificate // nil without TLS
 	health    health
 	metrics   *prometheus.Registry
 	addresses Addresses
@@ -119,6 +121,9 @@ func (a *App) open(ctx context.Context, cfg *config.Loaded) (err error) {
 		return err
 	}
 	a.db.Subscribe(a.views.renew)
+	if err := a.openOutbox(cfg); err != nil {
+		return err
+	}
 	if a.road, err = a.buildRoad(cfg); err != nil {
 		return err
 	}
@@ -159,6 +164,7 @@ func (a *App) begin(cfg *config.Loaded) error {
 func (a *App) use(f *flows) {
 	ctx, stop := context.WithCancel(context.Background())
 	f.stop = stop
+	a.outbox.Use(f.mail)
 	a.running.Go(func() { f.gateway.Run(ctx) })
 	before := a.flows.Swap(f)
 	if before == nil {
@@ -214,6 +220,7 @@ func (a *App) startJobs() {
 		job{"store counted calls", 500 * time.Millisecond, a.recorder.Flush},
 		job{"store last uses", 5 * time.Second, func(ctx context.Context) error { return a.flows.Load().issuer.FlushUsage(ctx, a.db) }},
 		job{"renew views", 500 * time.Millisecond, a.views.repair},
+		job{"deliver mail", 2 * time.Second, a.outbox.Deliver},
 		job{"tend signing keys", time.Minute, a.views.ring.Tend},
 		job{"clean", 15 * time.Second, func(ctx context.Context) error {
 			_, err := a.db.Clean(ctx, a.Now(), 2000)

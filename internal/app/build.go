@@ -17,6 +17,7 @@ import (
 	"github.com/offkey/offkey/internal/gateway"
 	"github.com/offkey/offkey/internal/limit"
 	"github.com/offkey/offkey/internal/migration"
+	"github.com/offkey/offkey/internal/notify"
 	"github.com/offkey/offkey/internal/token"
 )
 
@@ -26,6 +27,7 @@ type flows struct {
 	cfg     *config.Loaded
 	gateway *gateway.Gateway
 	issuer  *authserver.Server
+	mail    notify.Settings
 	stop    context.CancelFunc // ends what the gateway does beside calls
 }
 
@@ -42,6 +44,9 @@ func (a *App) buildFlows(cfg *config.Loaded) (*flows, error) {
 	if f.issuer, err = a.buildIssuer(cfg, f); err != nil {
 		return nil, err
 	}
+	if f.mail, err = mailSettings(cfg); err != nil {
+		return nil, err
+	}
 	return f, nil
 }
 
@@ -50,7 +55,7 @@ func (a *App) buildFlows(cfg *config.Loaded) (*flows, error) {
 func (a *App) buildRoad(cfg *config.Loaded) (*migration.Road, error) {
 	return migration.New(migration.Options{
 		Store: a.db, Rules: a.views.rules.Load, Pepper: a.data.pepper, Vouched: a.vouched.At, Now: a.Now,
-		Resource: cfg.Gateway.Resource, Log: a.Log,
+		Resource: cfg.Gateway.Resource, Notifier: a.outbox, Log: a.Log,
 		StageDeclared: func() bool { return a.views.file.Load().Migration.Stage != apikey.Inherit },
 	})
 }

@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -58,7 +59,8 @@ type App struct {
 	issuing *authserver.Metrics
 	road    *migration.Road
 	flows   atomic.Pointer[flows]
-	servers []*http.Server
+	calls   []*http.Server // for callers
+	watch   []*http.Server // for operators and their tools, who watch it stop
 	jobs    *jobs
 	failed  chan error
 	running sync.WaitGroup
@@ -92,7 +94,7 @@ func Start(ctx context.Context, cfg *config.Loaded, l *Listeners, o Options) (*A
 func (a *App) open(ctx context.Context, cfg *config.Loaded) (err error) {
 	if cfg.TLS.Mode == "files" {
 		a.certs = new(certificate)
-		if err := a.certs.load(cfg); err != nil {
+		if err := a.certs.load(cfg, a.Now()); err != nil {
 			return err
 		}
 	}
@@ -200,17 +202,17 @@ func (a *App) serve(cfg *config.Loaded, l *Listeners) error {
 	}
 	calls := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { a.flows.Load().gateway.ServeHTTP(w, r) })
 	issuing := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { a.flows.Load().issuer.Handler().ServeHTTP(w, r) })
-	a.listen("gateway", gateway.NewServer(a.overTLS(calls), a.Log), a.guarded(l.Gateway))
-	a.listen("issuer", plainServer(issuing, a.Log), a.encrypted(l.Issuer))
-	a.listen("admin", plainServer(http.HandlerFunc(adminNotYet), a.Log), l.Admin)
-	a.listen("ops", plainServer(opsHandler(&a.health, a.metrics), a.Log), l.Ops)
+	a.listen(&a.calls, "gateway", gateway.NewServer(a.overTLS(calls), a.Log), a.guarded(l.Gateway))
+	a.listen(&a.calls, "issuer", plainServer(issuing, a.Log), a.encrypted(l.Issuer))
+	a.listen(&a.watch, "admin", plainServer(http.HandlerFunc(adminNotYet), a.Log), l.Admin)
+	a.listen(&a.watch, "ops", plainServer(opsHandler(&a.health, a.metrics), a.Log), l.Ops)
 	management, err := a.managementAPI()
 	if err != nil {
 		return errors.Join(err, socket.Close())
 	}
 	server := plainServer(management.Handler(), a.Log)
 	server.ConnContext = api.ConnContext
-	a.listen("socket", server, socket)
+	a.listen(&a.watch, "socket", server, socket)
 	a.startJobs()
 	return nil
 }
@@ -232,8 +234,8 @@ func (a *App) startJobs() {
 
 // listen serves until the server is shut down; any other end is a failure of
 // the process.
-func (a *App) listen(name string, s *http.Server, l net.Listener) {
-	a.servers = append(a.servers, s)
+func (a *App) listen(among *[]*http.Server, name string, s *http.Server, l net.Listener) {
+	*among = append(*among, s)
 	a.running.Go(func() {
 		if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 			a.failed <- fmt.Errorf("the %s listener ended: %w", name, err)
@@ -271,12 +273,17 @@ func (a *App) Failed() <-chan error { return a.failed }
 func (a *App) Flush(ctx context.Context) error { return a.recorder.Flush(ctx) }
 
 // Stop lets calls under way finish until ctx ends, stores what was counted and
-// closes everything.
+// closes everything. /readyz says so as long as it lasts.
 func (a *App) Stop(ctx context.Context) error {
 	a.health.draining.Store(true)
+	return errors.Join(drain(ctx, a.calls), drain(ctx, a.watch), a.close())
+}
+
+// drain takes no more calls and waits for those under way.
+func drain(ctx context.Context, servers []*http.Server) error {
 	var drained sync.WaitGroup
-	errs := make([]error, len(a.servers))
-	for i, s := range a.servers {
+	errs := make([]error, len(servers))
+	for i, s := range servers {
 		drained.Go(func() {
 			if errs[i] = s.Shutdown(ctx); errs[i] != nil {
 				errs[i] = errors.Join(fmt.Errorf("calls were still under way: %w", errs[i]), s.Close())
@@ -284,7 +291,7 @@ func (a *App) Stop(ctx context.Context) error {
 		})
 	}
 	drained.Wait()
-	return errors.Join(append(errs, a.close())...)
+	return errors.Join(errs...)
 }
 
 // close ends what open and serve began, as far as they came.
@@ -294,7 +301,7 @@ func (a *App) close() error {
 	if f != nil {
 		f.stop()
 	}
-	for _, s := range a.servers {
+	for _, s := range slices.Concat(a.calls, a.watch) {
 		errs = append(errs, s.Close())
 	}
 	if a.jobs != nil {

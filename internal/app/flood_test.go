@@ -15,10 +15,7 @@ import (
 // that are made up too. Package gateway does the same with a million, without
 // the network.
 func TestAFloodOfMadeUpApikeysGrowsNothing(t *testing.T) {
-	total := 20_000
-	if testing.Short() {
-		total = 2_000
-	}
+	const total = floodSize
 	w := newWorld(t, nil)
 	real := newKey()
 	id := w.learn(real)

@@ -73,7 +73,7 @@ func (a *App) apply(ctx context.Context, cfg *config.Loaded, e audit.Event) erro
 		return err
 	}
 	if a.certs != nil {
-		if err := a.certs.load(cfg); err != nil {
+		if err := a.certs.load(cfg, a.Now()); err != nil {
 			return err
 		}
 	}

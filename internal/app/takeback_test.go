@@ -1,6 +1,7 @@
 package app
 
 import (
+	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -113,5 +114,47 @@ func TestARevokedTokenIsRefusedByTheVeryNextCall(t *testing.T) {
 		if a := w.call("GET", "/v1/orders", "Authorization", "Bearer "+kept); a.status != http.StatusOK {
 			t.Errorf("another token of the client: %d %s", a.status, a.body)
 		}
+	}
+}
+
+// TestWhoWatchesSeesItStop: as long as calls are under way, /readyz says that no
+// more are taken, and operators are answered.
+func TestWhoWatchesSeesItStop(t *testing.T) {
+	w := newWorld(t, nil)
+	began, end := make(chan struct{}), make(chan struct{})
+	w.api.hold(began, end)
+	key := newKey()
+	w.api.set(key, true)
+	called := make(chan answer, 1)
+	go func() {
+		a, err := w.try("GET", "/v1/orders", "X-API-Key", key)
+		if err != nil {
+			a.body = err.Error()
+		}
+		called <- a
+	}()
+	<-began
+	stopped := make(chan error, 1)
+	go func() { stopped <- w.Stop(t.Context()) }()
+	w.eventually(func() bool {
+		resp, err := http.Get(w.Addresses().Ops + "/readyz")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		body, err := io.ReadAll(resp.Body)
+		return err == nil && resp.StatusCode == http.StatusServiceUnavailable && strings.Contains(string(body), "draining")
+	})
+	w.eventually(func() bool {
+		_, err := w.try("GET", "/open")
+		return err != nil // no new call is taken
+	})
+	w.operate("GET", "/status", nil, nil)
+	close(end)
+	if a := <-called; a.status != http.StatusOK {
+		t.Errorf("the call under way: %d %s", a.status, a.body)
+	}
+	if err := <-stopped; err != nil {
+		t.Error(err)
 	}
 }

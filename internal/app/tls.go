@@ -17,13 +17,14 @@ type certificate struct {
 
 // load reads the pair; a pair that does not hold is refused and the old one
 // stays.
-func (c *certificate) load(cfg *config.Loaded) error {
-	pair, err := tls.LoadX509KeyPair(cfg.Path(cfg.TLS.Cert), cfg.Path(cfg.TLS.Key))
+func (c *certificate) load(cfg *config.Loaded, now time.Time) error {
+	cert, key := cfg.Path(cfg.TLS.Cert), cfg.Path(cfg.TLS.Key)
+	pair, err := tls.LoadX509KeyPair(cert, key)
 	if err != nil {
-		return fmt.Errorf("tls: %w", err)
+		return fmt.Errorf("tls.cert %s and tls.key %s cannot be used: %w; put the chain and the key that belongs to it there, in PEM", cert, key, err)
 	}
-	if leaf := pair.Leaf; leaf != nil && time.Now().After(leaf.NotAfter) {
-		return fmt.Errorf("tls.cert expired on %s", leaf.NotAfter.Format(time.DateOnly))
+	if leaf := pair.Leaf; leaf != nil && now.After(leaf.NotAfter) {
+		return fmt.Errorf("tls.cert %s expired on %s; put the renewed chain there", cert, leaf.NotAfter.Format(time.DateOnly))
 	}
 	c.current.Store(&pair)
 	return nil

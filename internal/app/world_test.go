@@ -43,6 +43,26 @@ type world struct {
 type fakeAPI struct {
 	mu   sync.Mutex
 	keys map[string]bool
+	// held, if there, is closed by the next call, which is answered once freed is.
+	held, freed chan struct{}
+}
+
+// hold has the next call wait.
+func (a *fakeAPI) hold(held, freed chan struct{}) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.held, a.freed = held, freed
+}
+
+func (a *fakeAPI) wait() {
+	a.mu.Lock()
+	held, freed := a.held, a.freed
+	a.held, a.freed = nil, nil
+	a.mu.Unlock()
+	if held != nil {
+		close(held)
+		<-freed
+	}
 }
 
 func (a *fakeAPI) set(key string, valid bool) {
@@ -58,6 +78,7 @@ func (a *fakeAPI) knows(key string) bool {
 }
 
 func (a *fakeAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	a.wait()
 	key := r.Header.Get("X-API-Key")
 	if q := r.URL.Query().Get("api_key"); q != "" {
 		key = q

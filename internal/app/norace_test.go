@@ -1,0 +1,5 @@
+//go:build !race
+
+package app
+
+const floodSize = 20_000

@@ -35,7 +35,7 @@ type Config struct {
 	Migration      Migration      `yaml:"migration"`
 	Email          Email          `yaml:"email"`
 	Telemetry      Telemetry      `yaml:"telemetry"`
-	Clients        []Client       `yaml:"clients"`
+	Clients        []Client       `yaml:"clients" doc:"Clients declared here are read-only elsewhere."`
 }
 
 // Listen is where the listeners are bound.
@@ -101,7 +101,7 @@ type Gateway struct {
 	Resource  string              `yaml:"resource" doc:"Identifier of the API: audience of access tokens. Default: https:// and the first host of the first upstream." boot:"true"`
 	Upstreams map[string]Upstream `yaml:"upstreams"`
 	Routes    []Route             `yaml:"routes" doc:"First match wins. Declared here they are read-only elsewhere."`
-	Enforce   policy.Enforce      `yaml:"enforce" enum:"off,shadow,on" doc:"Whether routes and scopes are enforced. Set here it is read-only elsewhere."`
+	Enforce   policy.Enforce      `yaml:"enforce" enum:"off,shadow,on" doc:"Whether routes and scopes are enforced. Set here it is read-only elsewhere; left out, it is off until offkey routes enforce says otherwise."`
 	Limits    Limits              `yaml:"limits"`
 	// PreflightOrigins matter once routes are enforced.
 	PreflightOrigins []string `yaml:"preflight_origins" doc:"Origins whose CORS preflights pass without a credential once routes are enforced, as in https://app.example.com."`
@@ -111,8 +111,8 @@ type Gateway struct {
 type Upstream struct {
 	Hosts      []string       `yaml:"hosts" doc:"Host names that callers use for this API. Empty: every host."`
 	URL        string         `yaml:"url" doc:"Where the API is."`
-	Host       string         `yaml:"host" enum:"preserve,upstream" doc:"Which Host the API sees: the caller's, or the one of url."`
-	TokenCall  string         `yaml:"token_call" enum:"headers,bearer,secret,apikey" doc:"What the API receives for a call with a token: identity headers, the token itself, one shared secret, or the caller's own former apikey."`
+	Host       string         `yaml:"host" enum:"preserve,upstream" doc:"Which Host the API sees: the caller's (default), or the one of url."`
+	TokenCall  string         `yaml:"token_call" enum:"headers,bearer,secret,apikey" doc:"What the API receives for a call with a token: identity headers (default), the token itself, one shared secret, or the caller's own former apikey."`
 	Secret     UpstreamSecret `yaml:"secret"`
 	StripQuery bool           `yaml:"strip_query" doc:"Remove an apikey from the query before the API sees it, once it is mapped to a client."`
 	CAFile     string         `yaml:"ca_file" doc:"PEM file of the certificate authority of the API."`
@@ -127,9 +127,9 @@ type UpstreamSecret struct {
 // Route is one rule.
 type Route struct {
 	Match   string         `yaml:"match" doc:"Method and path pattern, as in GET /v1/orders/**."`
-	Auth    string         `yaml:"auth" enum:"required,none" doc:"none: passes without a credential."`
+	Auth    string         `yaml:"auth" enum:"required,none" doc:"none: passes without a credential. Default: required."`
 	Scopes  []string       `yaml:"scopes" doc:"Scopes that a token needs, all of them."`
-	Enforce policy.Enforce `yaml:"enforce" enum:"off,shadow,on" doc:"For this route alone."`
+	Enforce policy.Enforce `yaml:"enforce" enum:"off,shadow,on" doc:"For this route alone. Default: as gateway.enforce."`
 }
 
 // Limits are rate limits, written as 100/s or 5/m.
@@ -160,7 +160,7 @@ type KnownBy struct {
 
 // Migration is the road.
 type Migration struct {
-	Stage    apikey.Stage `yaml:"stage" enum:"observe,warn,upgrade_only,retired" doc:"Stage of all apikeys that have none of their own. Set here it is read-only elsewhere."`
+	Stage    apikey.Stage `yaml:"stage" enum:"observe,warn,upgrade_only,retired" doc:"Stage of all apikeys that have none of their own. Set here it is read-only elsewhere; left out, it is observe until offkey stage set says otherwise."`
 	Calendar Calendar     `yaml:"calendar"`
 	Upgrade  string       `yaml:"upgrade" enum:"on,off" doc:"Whether callers may trade an apikey for a client."`
 	Docs     string       `yaml:"docs" doc:"Page about the move for callers; linked from headers and refusals."`
@@ -199,16 +199,16 @@ type Telemetry struct {
 type Client struct {
 	ID            string      `yaml:"id" doc:"client_id"`
 	Name          string      `yaml:"name" doc:"For people; default: the id."`
-	Owner         string      `yaml:"owner"`
+	Owner         string      `yaml:"owner" doc:"The customer or team that it belongs to."`
 	Auth          string      `yaml:"auth" enum:"client_secret_basic,client_secret_post,private_key_jwt" doc:"token_endpoint_auth_method"`
 	Secret        secret.Text `yaml:"secret" doc:"At least 32 characters; best as ${VAR}."`
-	SecretFile    string      `yaml:"secret_file"`
+	SecretFile    string      `yaml:"secret_file" doc:"File with the secret, instead."`
 	JWKSFile      string      `yaml:"jwks_file" doc:"Public keys of private_key_jwt."`
 	JWKSURI       string      `yaml:"jwks_uri" doc:"Where the public keys are fetched."`
 	Scopes        []string    `yaml:"scopes" doc:"What it may ask for."`
 	DefaultScopes []string    `yaml:"default_scopes" doc:"What it gets when it asks for nothing. Empty: a token without scope."`
 	Grants        []string    `yaml:"grants" doc:"Default: client_credentials."`
-	Audience      string      `yaml:"audience" enum:"strict,compat" doc:"strict: assertions name the issuer. compat: the token endpoint is accepted too."`
+	Audience      string      `yaml:"audience" enum:"strict,compat" doc:"strict (default): assertions name the issuer. compat: the token endpoint is accepted too."`
 	Resources     []string    `yaml:"resources" doc:"Audiences it may ask for. Empty: gateway.resource."`
 }
 

@@ -1,7 +1,6 @@
 package notify
 
 import (
-	"cmp"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -52,8 +51,9 @@ func (r registered) text() string {
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	row := func(name, value string) { line("  %-12s %s", name, value) }
 
-	line("Somebody who holds an API key of %s registered a client with it.", r.s.API)
+	line("Somebody who holds an API key registered a client with it.")
 	line("")
+	row("API", r.s.API)
 	row("API key", nameOf(k))
 	row("its id", k.ID)
 	if k.Owner != "" {
@@ -67,7 +67,14 @@ func (r registered) text() string {
 	if !c.PendingScopes.IsZero() {
 		row("held back", scopeWords(c.PendingScopes))
 	}
-	row("state", stateWords(c))
+	if c.Status == client.Pending {
+		row("state", "waits for approval, gets no token before")
+	} else {
+		row("state", string(c.Status))
+	}
+	if waits(c) && c.PendingReason != "" {
+		row("because", oneLine(c.PendingReason, longestReason))
+	}
 	line("")
 	if waits(c) {
 		line("To approve it, an operator of the API runs:")
@@ -75,10 +82,11 @@ func (r registered) text() string {
 		line("  offkey clients approve %s", c.ID)
 		line("")
 	}
-	line("If you know of this, nothing is to be done. The API key goes on working as before.")
+	line("If you know of this, nothing is to be done. The API key goes on working.")
 	line("")
-	line("If this was not you, your API key is in somebody else's hands. Tell the operator of")
-	line("the API at once. This refuses the API key and all that was made with it:")
+	line("If this was not you, your API key is in somebody else's hands: tell the")
+	line("operator of the API at once. Refused are the API key, and all that was")
+	line("made with it, after:")
 	line("")
 	line("  offkey apikeys block %s", k.ID)
 	line("")
@@ -88,17 +96,6 @@ func (r registered) text() string {
 
 // waits reports whether anything of a client needs an approval.
 func waits(c *client.Client) bool { return c.Status == client.Pending || !c.PendingScopes.IsZero() }
-
-func stateWords(c *client.Client) string {
-	reason := oneLine(c.PendingReason, longestReason)
-	switch {
-	case c.Status == client.Pending:
-		return "waits for approval and gets no token before: " + cmp.Or(reason, "an operator approves it")
-	case waits(c):
-		return "active; " + cmp.Or(reason, "what is held back waits for approval")
-	}
-	return "active"
-}
 
 func networkWords(p netip.Prefix) string {
 	if !p.IsValid() {
@@ -126,9 +123,9 @@ func scopeWords(scopes oauth.Scope) string {
 // owner is told of one by one.
 func moreRegistered(k *apikey.Key, s *Settings, now time.Time) message {
 	var b strings.Builder
-	fmt.Fprintf(&b, "More than %d clients were registered today with the API key %s\nof %s. For the rest of the day no further message is sent about it.\n\n", mostPerDay, nameOf(k), s.API)
+	fmt.Fprintf(&b, "More than %d clients were registered today with an API key. For the rest\nof the day no further message is sent about it.\n\n  API      %s\n  API key  %s\n\n", mostPerDay, s.API, nameOf(k))
 	fmt.Fprintf(&b, "An operator of the API sees all of them:\n\n  offkey clients list\n\n")
-	fmt.Fprintf(&b, "If this was not you, this refuses the API key and all that was made with it:\n\n  offkey apikeys block %s\n\n", k.ID)
+	fmt.Fprintf(&b, "If this was not you, the API key and all that was made with it are refused\nafter:\n\n  offkey apikeys block %s\n\n", k.ID)
 	b.WriteString(signature(s))
 	return message{
 		from: s.From, at: now, id: fmt.Sprintf("more-%s-%d", k.ID, now.Unix()), text: b.String(),
@@ -137,5 +134,5 @@ func moreRegistered(k *apikey.Key, s *Settings, now time.Time) message {
 }
 
 func signature(s *Settings) string {
-	return "Sent by offkey at " + s.Issuer + ". A message like this never holds an API key\nin full, and never asks for one.\n"
+	return "Sent by offkey at " + s.Issuer + "\nA message like this never holds an API key in full, nor asks for one.\n"
 }

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"strings"
 	"sync"
 	"testing"
 )
@@ -277,4 +278,16 @@ func BenchmarkSignFloor(b *testing.B) {
 			ed25519.Sign(key, []byte(benchClaims))
 		}
 	})
+}
+
+func TestAKeyIDIsNotTakenForAFlag(t *testing.T) {
+	for range 300 { // one thumbprint in 64 begins with a dash
+		k, err := GenerateSigningKey(EdDSA)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasPrefix(k.ID(), "-") || k.ID() != k.Public().Thumbprint() {
+			t.Fatalf("kid %s", k.ID())
+		}
+	}
 }

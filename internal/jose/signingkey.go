@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"sync/atomic"
 )
 
@@ -26,9 +27,18 @@ type SigningKey struct {
 	headers atomic.Pointer[[]encodedHeader]
 }
 
-// GenerateSigningKey makes a key for alg whose kid is its RFC 7638 thumbprint.
-// RSA takes tenths of a second: never do it while a caller waits.
+// GenerateSigningKey makes a key for alg whose kid is its RFC 7638 thumbprint,
+// one that no command line takes for a flag. RSA takes tenths of a second: never
+// do it while a caller waits.
 func GenerateSigningKey(alg Algorithm) (*SigningKey, error) {
+	for {
+		if k, err := generate(alg); err != nil || !strings.HasPrefix(k.ID(), "-") {
+			return k, err
+		}
+	}
+}
+
+func generate(alg Algorithm) (*SigningKey, error) {
 	var signer crypto.Signer
 	var err error
 	switch alg {

@@ -21,6 +21,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -79,7 +80,7 @@ type world struct {
 	server    *http.Server
 	handler   http.Handler
 	address   string
-	clock     time.Duration // by which the API's clock is fast
+	clock     atomic.Int64 // by which the API's clock is fast, in ns
 	processes map[string]*process
 	traffic   map[string]*traffic
 }
@@ -117,7 +118,7 @@ func (w *world) api(ts *testscript.TestScript, _ bool, args []string) {
 	case len(args) == 2 && args[0] == "clock":
 		fast, err := time.ParseDuration(args[1])
 		ts.Check(err)
-		w.clock = fast
+		w.clock.Store(int64(fast))
 		return
 	case len(args) == 0:
 		keys := map[string]string{}
@@ -133,7 +134,7 @@ func (w *world) api(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	w.address = l.Addr().String()
 	w.server = &http.Server{Handler: http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		rw.Header().Set("Date", time.Now().Add(w.clock).UTC().Format(http.TimeFormat))
+		rw.Header().Set("Date", time.Now().Add(time.Duration(w.clock.Load())).UTC().Format(http.TimeFormat))
 		w.handler.ServeHTTP(rw, r)
 	})}
 	server, ended := w.server, make(chan struct{})

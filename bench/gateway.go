@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -44,13 +45,22 @@ func benchGateway(ctx context.Context, o options, dir string, out io.Writer) (ke
 	}
 	defer gateway.stop()
 
+	token, err := tokens(ctx, gateway, client, 1)
+	if err != nil {
+		return false, err
+	}
+	withKey, withToken := "X-API-Key: "+apikeyValue, "Authorization: Bearer "+token[0]
 	s := suite{
-		title: "Gateway, GET of 1 KB; scopes enforced", baseline: "ReverseProxy", requests: o.calls,
+		title: "Gateway, GET of 1 KB; scopes enforced", baseline: "ReverseProxy, apikey", requests: o.calls,
 		subjects: []subject{
-			{"no gateway", bare.process(), callLoad(o, bare.said, "X-API-Key: "+apikeyValue)},
-			{"ReverseProxy", proxy.process(), callLoad(o, proxy.said, "X-API-Key: "+apikeyValue)},
+			{"no gateway", bare.process(), callLoad(o, bare.said, withKey)},
+			{"ReverseProxy, apikey", proxy.process(), callLoad(o, proxy.said, withKey)},
+			{"offkey, apikey", gateway.process(), callLoad(o, gateway.Gateway, withKey)},
+			{"ReverseProxy, token", proxy.process(), callLoad(o, proxy.said, withToken)},
+			{"offkey, cached token", gateway.process(), callLoad(o, gateway.Gateway, withToken)},
+			{"offkey, new token each", gateway.process(), freshTokenLoad(ctx, o, gateway, client)},
 		},
-		limits: []limit{{"offkey, apikey", "ReverseProxy", 1.10}, {"offkey, cached token", "ReverseProxy", 1.10}},
+		limits: []limit{{"offkey, apikey", "ReverseProxy, apikey", 1.10}, {"offkey, cached token", "ReverseProxy, token", 1.10}},
 	}
 	nginx, err := startNginx(ctx, dir, upstream.said)
 	switch {
@@ -60,17 +70,8 @@ func benchGateway(ctx context.Context, o options, dir string, out io.Writer) (ke
 		fmt.Fprintln(out, "\nnginx is not here and is left out: bench/setup installs it (Debian: nginx-light)")
 	default:
 		defer nginx.stop()
-		s.subjects = append(s.subjects, subject{"nginx", nginx.process(), callLoad(o, nginx.said, "X-API-Key: "+apikeyValue)})
+		s.subjects = slices.Insert(s.subjects, 2, subject{"nginx, apikey", nginx.process(), callLoad(o, nginx.said, withKey)})
 	}
-	token, err := tokens(ctx, gateway, client, 1)
-	if err != nil {
-		return false, err
-	}
-	s.subjects = append(s.subjects,
-		subject{"offkey, apikey", gateway.process(), callLoad(o, gateway.Gateway, "X-API-Key: "+apikeyValue)},
-		subject{"offkey, cached token", gateway.process(), callLoad(o, gateway.Gateway, "Authorization: Bearer "+token[0])},
-		subject{"offkey, new token each", gateway.process(), freshTokenLoad(ctx, o, gateway, client)},
-	)
 	return s.run(ctx, o.rounds, out)
 }
 

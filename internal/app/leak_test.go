@@ -135,7 +135,7 @@ func TestScopesThatWriteWaitUntilTheyWereUsedForAWeek(t *testing.T) {
 	}
 }
 
-// TestOnlyAStageThatOpensTheUpgradeDoes, and a learnt apikey only while the API
+// TestOnlyALiveApikeyOpensTheUpgrade: in a stage that does, and while the API
 // itself vouches for it.
 func TestOnlyALiveApikeyOpensTheUpgrade(t *testing.T) {
 	w := newWorld(t, nil)
@@ -148,8 +148,12 @@ func TestOnlyALiveApikeyOpensTheUpgrade(t *testing.T) {
 			t.Errorf("%s: %v", stage, err)
 		}
 	}
-	w.stage("observe", id)
+	w.stage("upgrade_only", id)
 	w.pass(11 * time.Minute)
+	if made, _, err := w.register(key, "late"); err != nil || !made.Pending || !strings.Contains(made.Reason, "refused here") {
+		t.Errorf("where its calls reach the API no more: %+v, %v", made, err)
+	}
+	w.stage("observe", id)
 	if _, _, err := w.register(key, "too late"); refusal(err) != oauth.CodeInvalidToken {
 		t.Errorf("without a success for eleven minutes: %v", err)
 	}

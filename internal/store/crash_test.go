@@ -124,8 +124,8 @@ type acknowledgements struct {
 	last  map[string]int // of what is counted up, by name
 }
 
-// crash runs a process that writes, kills it some time after its first word,
-// and takes down what it said.
+// crash runs a process that writes, kills it some time after its first few
+// words, and takes down what it said.
 func (a *acknowledgements) crash(t *testing.T, path string, after time.Duration) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
@@ -138,14 +138,15 @@ func (a *acknowledgements) crash(t *testing.T, path string, after time.Duration)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	var once sync.Once
 	said := bufio.NewReader(out)
-	for {
+	for n := 1; ; n++ {
 		line, err := said.ReadString('\n')
 		if err != nil {
 			break // what was cut off by the kill does not count
 		}
-		once.Do(func() { time.AfterFunc(after, func() { _ = cmd.Process.Kill() }) })
+		if n == 5 {
+			time.AfterFunc(after, func() { _ = cmd.Process.Kill() })
+		}
 		words := strings.Fields(line)
 		if words[0] == "failed" {
 			t.Error(line)

@@ -41,6 +41,9 @@ var sourceNames = [...]string{
 const forwardedPrefix = "x-forwarded-"
 
 func tellsSource(name string) bool {
+	if name == "" || strings.IndexByte("cftx", name[0]|0x20) < 0 { // as all of them begin
+		return false
+	}
 	if len(name) >= len(forwardedPrefix) && foldsTo(name[:len(forwardedPrefix)], forwardedPrefix) {
 		return true
 	}
@@ -72,12 +75,6 @@ func (c *call) forwardedFor(out *http.Request) {
 		for _, name := range [...]string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto"} {
 			if v := in[name]; len(v) > 0 {
 				h[name] = slices.Clone(v)
-			}
-		}
-	} else {
-		for name := range h {
-			if tellsSource(name) {
-				delete(h, name)
 			}
 		}
 	}

@@ -94,8 +94,15 @@ func keepPrivate(h http.Header) {
 			kept = append(kept, directive)
 		}
 	}
+	if len(kept) == 0 {
+		h["Cache-Control"] = onlyPrivate
+		return
+	}
 	h["Cache-Control"] = []string{strings.Join(append(kept, "private"), ", ")}
 }
+
+// onlyPrivate is shared by answers, whose headers are copied and not changed.
+var onlyPrivate = []string{"private"}
 
 // splitDirectives cuts a list at its commas, but not inside quotes.
 func splitDirectives(line string) func(yield func(string) bool) {

@@ -134,3 +134,24 @@ func TestASecondUpIsToldThatTheFirstRuns(t *testing.T) {
 		t.Errorf("it names one that is not there: %s", r.err)
 	}
 }
+
+func TestEnforcingSaysHowManyCallsItWouldHaveRefused(t *testing.T) {
+	const plan = `{"calls":12,"would_deny":9,"callers":[
+		{"id":"ak_1","route":"GET /a","calls":4,"reason":"unknown_route"},
+		{"id":"cl_1","route":"GET /b","calls":2,"reason":"insufficient_scope"},
+		{"id":"ak_2","route":"GET /b","calls":3,"reason":"apikey_retired"}]}`
+	answers := map[string]string{"/api/v1/plan": plan, "/api/v1/routes/enforce": `{"enforce":"on"}`}
+	m := manage(t, func(w http.ResponseWriter, r *http.Request) { says(http.StatusOK, answers[r.URL.Path])(w, r) })
+	const warning = "[warn] of 12 recorded calls in 14 days 6 would have been refused by it: `offkey plan observe --enforce on` says whose"
+	m.run(t, "routes", "enforce", "on").want(t, exitOK, "[done] enforcement of all routes", warning)
+	m.run(t, "routes", "enforce", "on", "--dry-run").want(t, exitOK, "Nothing was changed", warning)
+	for _, args := range [][]string{{"shadow"}, {"off"}, {"on", "--client", "c"}, {"on", "--json"}} {
+		if r := m.run(t, append([]string{"routes", "enforce"}, args...)...); strings.Contains(r.err, "[warn]") {
+			t.Errorf("%q: %s", args, r.err)
+		}
+	}
+	answers["/api/v1/plan"] = `{"calls":12,"callers":[]}`
+	if r := m.run(t, "routes", "enforce", "on"); strings.Contains(r.err, "[warn]") {
+		t.Errorf("nobody would be refused: %s", r.err)
+	}
+}

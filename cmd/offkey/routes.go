@@ -191,6 +191,10 @@ What is set for a client wins over what is set for a route, and that over what i
 // Run enforces.
 func (c *routesEnforceCmd) Run(ctx context.Context, t *terminal) error {
 	body := map[string]string{"enforce": c.Enforce, "route": c.Route, "client": c.Client}
+	var lost, all int64
+	if c.Enforce == "on" && c.Route == "" && c.Client == "" && !t.JSON {
+		lost, all = c.recorded(ctx)
+	}
 	var raw json.RawMessage
 	if err := c.connect().send(ctx, "POST", "/routes/enforce", parameters("dry_run", whenTrue(c.DryRun)), body, &raw); err != nil {
 		return err
@@ -210,7 +214,27 @@ func (c *routesEnforceCmd) Run(ctx context.Context, t *terminal) error {
 	default:
 		t.done("enforcement of %s is %s", of, c.Enforce)
 	}
+	if lost > 0 {
+		t.warn("of %s in 14 days %s would have been refused by it: `offkey plan observe --enforce on` says whose; `offkey routes enforce off` takes it back",
+			count(all, "recorded call"), thousands(lost))
+	}
 	return nil
+}
+
+// recorded is how many of the recorded calls would be refused by routes and
+// scopes, if all were enforced; 0 where nobody can tell. Somebody who enforces
+// before there are rules refuses everything.
+func (c *routesEnforceCmd) recorded(ctx context.Context) (lost, all int64) {
+	var plan planDoc
+	if err := c.connect().send(ctx, "POST", "/plan", nil, map[string]string{"stage": "inherit", "enforce": "on"}, &plan); err != nil {
+		return 0, 0 // what is wrong shows in the change itself
+	}
+	for _, row := range plan.Callers {
+		if !strings.HasPrefix(row.Reason, "apikey_") { // those are refused for their stage
+			lost += row.Calls
+		}
+	}
+	return lost, plan.Calls
 }
 
 type routesTestCmd struct {

@@ -104,5 +104,5 @@ func environment() []string {
 			kept = append(kept, pair)
 		}
 	}
-	return append(kept, "GORACE=halt_on_error=1 exitcode=66", "NO_COLOR=1")
+	return append(kept, "GORACE=halt_on_error=1 exitcode=66 atexit_sleep_ms=0", "NO_COLOR=1")
 }

@@ -132,10 +132,22 @@ func (c *call) rewrite(p *httputil.ProxyRequest) {
 	target.RawQuery = c.setCredential(out.Header, target.RawQuery)
 	target.HasQuery = target.HasQuery && (target.RawQuery != "" || c.target.RawQuery == "")
 	setTarget(out.URL, target)
-	// net/http writes one User-Agent, and none that is empty. It knows the
-	// header by its usual spelling only.
-	if v := out.Header["User-Agent"]; len(v) > 1 || len(v) == 1 && v[0] == "" {
-		respell(out.Header, out.Header, "User-Agent", "user-agent")
+	keepAsCame(out.Header, p.In)
+}
+
+// keepAsCame stops net/http from dropping what the caller sent: it writes one
+// User-Agent and none that is empty, and a length of zero only with the methods
+// that usually have a body. It knows both by their usual spelling only.
+func keepAsCame(h http.Header, in *http.Request) {
+	if v := h["User-Agent"]; len(v) > 1 || len(v) == 1 && v[0] == "" {
+		respell(h, h, "User-Agent", "user-agent")
+	}
+	switch in.Method {
+	case http.MethodPost, http.MethodPut, http.MethodPatch:
+	default:
+		if in.ContentLength == 0 {
+			respell(h, h, "Content-Length", "content-length")
+		}
 	}
 }
 

@@ -206,3 +206,17 @@ func TestNothingIsInventedInTheRequest(t *testing.T) {
 		}
 	}
 }
+
+func TestWhatNetHTTPLeavesOutOfARequestReachesTheAPI(t *testing.T) {
+	w := newWorld(t, nil).serve()
+	seen := w.echoHeaders()
+	for _, method := range []string{"GET", "HEAD", "DELETE", "POST"} {
+		w.send(method, "/", "User-Agent:", "User-Agent: second", "Content-Length: 0")
+		if got := (*seen)["User-Agent"]; !slices.Equal(got, []string{"", "second"}) {
+			t.Errorf("%s: User-Agent %q", method, got)
+		}
+		if got := (*seen)["Content-Length"]; !slices.Equal(got, []string{"0"}) {
+			t.Errorf("%s: Content-Length %q", method, got)
+		}
+	}
+}

@@ -72,8 +72,7 @@ class API(http.server.BaseHTTPRequestHandler):
                     'cookie': self.headers.get_all('Cookie'), 'authorization': self.headers.get_all('Authorization'), 'length': len(body)}
             self.answer(200, json.dumps(echo).encode(), 'application/json; charset=utf-8', ('Set-Cookie', 'a=1'), ('Set-Cookie', 'b=2'), ('X-Latin', 'caf\xe9'))
 
-    do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = do_PROPFIND = do_REPORT = do_GET
-    # PURGE is left out: http.server answers 501 by itself.
+    do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = do_PROPFIND = do_REPORT = do_PURGE = do_GET
 
     def streamed(self, number):
         """An answer without a length."""

@@ -64,6 +64,9 @@ func newRequest(number uint64) request {
 // only when the API says so.
 func addBody(r *rand.Rand, out *request, head *strings.Builder) {
 	size := r.IntN(2000)
+	if r.IntN(30) == 0 {
+		size = 0
+	}
 	if r.IntN(60) == 0 {
 		size = r.IntN(1 << 20)
 	}

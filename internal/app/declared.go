@@ -148,7 +148,7 @@ func clientOf(cfg *config.Loaded, c config.Client, now time.Time) (*client.Clien
 	}
 	out := &client.Client{
 		ID: c.ID, Name: c.Name, Owner: c.Owner, Status: client.Active, AuthMethod: c.Auth,
-		Audience: client.AudiencePolicy(c.Audience), JWKSURI: c.JWKSURI, Grants: c.Grants,
+		Audience: client.AudiencePolicy(c.Audience), JWKSURI: c.JWKSURI,
 		Scopes: scopes, DefaultScopes: defaults, Resources: c.Resources,
 		Source: client.SourceFile, Created: now.UTC().Truncate(time.Microsecond),
 	}
@@ -158,11 +158,38 @@ func clientOf(cfg *config.Loaded, c config.Client, now time.Time) (*client.Clien
 	if out.Audience == "" {
 		out.Audience = client.Strict
 	}
+	for _, name := range c.Grants {
+		out.Grants = append(out.Grants, config.GrantType(name))
+	}
 	if len(out.Grants) == 0 {
 		out.Grants = []string{oauth.GrantClientCredentials}
 	}
+	if out.Details, err = detailsOf(c); err != nil {
+		return nil, err
+	}
 	out.Credentials, err = credentialsOf(cfg, c, out.Created)
 	return out, err
+}
+
+// detailsOf is what of a declared client is about people and bound tokens.
+func detailsOf(c config.Client) (client.Details, error) {
+	d := client.Details{
+		ApplicationType: c.Type, RedirectURIs: c.RedirectURIs, PKCEOptional: c.PKCE == "optional", Profile: c.Profile,
+		RequirePAR: c.PAR == "required", RequestAlg: jose.Algorithm(c.RequestAlg), DPoPBound: c.DPoPBound, CertificateBound: c.CertificateBound,
+		IDTokenAlg: jose.Algorithm(c.IDTokenAlg), SubjectType: c.SubjectType, SectorIdentifier: c.SectorIdentifier,
+		PostLogoutRedirectURIs: c.PostLogoutRedirectURIs, BackchannelLogoutURI: c.BackchannelLogoutURI, BackchannelLogoutSession: c.BackchannelLogoutURI != "",
+		InitiateLoginURI: c.InitiateLoginURI, ClientURI: c.URI, LogoURI: c.LogoURI, PolicyURI: c.PolicyURI, TosURI: c.TosURI,
+	}
+	if c.TLSSubject == "" {
+		return d, nil
+	}
+	kind, value, _ := strings.Cut(c.TLSSubject, ":")
+	into := map[string]*string{"dn": &d.TLS.DN, "dns": &d.TLS.DNS, "uri": &d.TLS.URI, "ip": &d.TLS.IP, "email": &d.TLS.Email}[kind]
+	if into == nil || value == "" {
+		return d, fmt.Errorf("tls_subject %q: does not say what it is: write dn:, dns:, uri:, ip: or email: before the value", c.TLSSubject)
+	}
+	*into = value
+	return d, nil
 }
 
 func credentialsOf(cfg *config.Loaded, c config.Client, now time.Time) ([]client.Credential, error) {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/offkey/offkey/internal/authserver/clientauth"
+	"github.com/offkey/offkey/internal/authserver/grant"
 	"github.com/offkey/offkey/internal/client"
 	"github.com/offkey/offkey/internal/oauth"
 	"github.com/offkey/offkey/internal/token"
@@ -15,7 +16,7 @@ import (
 
 // authenticatedGrant decides what a client that has proved itself is given.
 type authenticatedGrant interface {
-	Authorize(ctx context.Context, who clientauth.Authenticated, form oauth.Params) (token.Authorization, error)
+	Authorize(ctx context.Context, who clientauth.Authenticated, r grant.Request) (token.Authorization, error)
 }
 
 // handleToken is the token endpoint (RFC 6749 §3.2).
@@ -76,7 +77,7 @@ func (s *Server) authorize(r *http.Request, form oauth.Params) (a token.Authoriz
 		a, err = s.exchangeAPIKey(r.Context(), proof, form)
 		return a, "apikey", err
 	}
-	a, err = s.grants[grantType].Authorize(r.Context(), who, form)
+	a, err = s.grants[grantType].Authorize(r.Context(), who, grant.Request{Form: form, At: s.options.Now()})
 	return a, who.Method(), err
 }
 
@@ -107,7 +108,7 @@ func (s *Server) exchangeAPIKey(ctx context.Context, proof clientauth.Request, f
 	if err := s.checkSource(proof.Source); err != nil {
 		return token.Authorization{}, err
 	}
-	a, err := s.exchange.Authorize(ctx, form)
+	a, err := s.exchange.Authorize(ctx, grant.Request{Form: form, At: s.options.Now()})
 	if form.Has("subject_token") && isBadCredential(err) {
 		s.countGuess(proof.Source)
 	}

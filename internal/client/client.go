@@ -43,6 +43,9 @@ const (
 	SourceAPI     = "api"     // made by an operator
 	SourceFile    = "file"    // declared in the configuration, read-only elsewhere
 	SourceUpgrade = "upgrade" // registered with an apikey
+
+	SourceRegistration = "registration" // registered by itself (RFC 7591 §3)
+	SourceDocument     = "document"     // its client_id is the URL of its metadata
 )
 
 // Client is a registered client. The zero value may do nothing.
@@ -75,6 +78,8 @@ type Client struct {
 	Created         time.Time    `json:"created"`
 	LastUsed        time.Time    `json:"last_used,omitzero"`
 	Credentials     []Credential `json:"credentials"`
+
+	Details
 }
 
 // The kinds of a Credential.

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"net/url"
 	"os"
@@ -332,7 +333,7 @@ func (c *checker) clients() {
 		case ids[cl.ID]:
 			c.add(at+".id", fmt.Sprintf("repeats the client %q", cl.ID), "")
 		case cl.Auth == "":
-			c.add(at+".auth", "is missing", "it is private_key_jwt, client_secret_basic or client_secret_post")
+			c.add(at+".auth", "is missing", "it is private_key_jwt for most, client_secret_basic for web apps that cannot, none for public clients")
 		}
 		ids[cl.ID] = true
 		c.clientCredential(at, cl)
@@ -344,32 +345,79 @@ func (c *checker) clients() {
 				c.add(at+".default_scopes", fmt.Sprintf("names %s, which scopes does not", s), "")
 			}
 		}
-		for _, g := range cl.Grants {
-			if g != oauth.GrantClientCredentials {
-				c.add(at+".grants", fmt.Sprintf("names %q, which this release does not have", g), "use client_credentials")
-			}
-		}
+		c.clientGrants(at, cl)
 	}
 }
 
-func (c *checker) clientCredential(at string, cl Client) {
-	given := 0
-	for _, set := range []bool{!cl.Secret.IsZero(), cl.SecretFile != "", cl.JWKSFile != "", cl.JWKSURI != ""} {
-		if set {
-			given++
+// grantNames are the grants by the short names that the file may use.
+var grantNames = map[string]string{
+	"authorization_code": oauth.GrantAuthorizationCode, "client_credentials": oauth.GrantClientCredentials, "refresh_token": oauth.GrantRefreshToken,
+	"device_code": oauth.GrantDeviceCode, "token_exchange": oauth.GrantTokenExchange, "jwt_bearer": oauth.GrantJWTBearer,
+}
+
+// GrantType returns the grant type of a name of the file: a short one, or the
+// grant type itself. It is "" for an unknown one.
+func GrantType(name string) string {
+	if long, known := grantNames[name]; known {
+		return long
+	}
+	for _, long := range grantNames {
+		if name == long {
+			return long
 		}
 	}
-	byKey := cl.Auth == oauth.AuthPrivateKeyJWT
+	return ""
+}
+
+func (c *checker) clientGrants(at string, cl Client) {
+	has := map[string]bool{}
+	for _, name := range cl.Grants {
+		g := GrantType(name)
+		if g == "" {
+			c.add(at+".grants", fmt.Sprintf("names %q, which is no grant", name), "use "+strings.Join(slices.Sorted(maps.Keys(grantNames)), ", "))
+		}
+		has[g] = true
+	}
 	switch {
-	case given == 0 && byKey:
-		c.add(at, "has no public key", "add jwks_file or jwks_uri")
-	case given == 0:
-		c.add(at, "has no secret", "add secret_file, or secret: ${VAR}")
-	case given > 1:
-		c.add(at, "has more than one of secret, secret_file, jwks_file and jwks_uri", "keep the one that auth needs")
-	case byKey != (cl.JWKSFile != "" || cl.JWKSURI != ""):
-		c.add(at, "has a credential that does not fit auth: "+cl.Auth, "")
-	case !cl.Secret.IsZero() && len(cl.Secret.Reveal()) < 32:
+	case cl.Auth == oauth.AuthNone && (has[oauth.GrantClientCredentials] || len(cl.Grants) == 0):
+		c.add(at+".grants", "has client_credentials, which a client with auth: none cannot use", "name others, as in [authorization_code, refresh_token]")
+	case has[oauth.GrantAuthorizationCode] && len(cl.RedirectURIs) == 0:
+		c.add(at+".redirect_uris", "is missing, and authorization_code needs it", "")
+	case cl.PKCE == "optional" && cl.Auth == oauth.AuthNone:
+		c.add(at+".pkce", "is optional, which a public client may not have", "leave it out")
+	}
+}
+
+// clientCredential holds what a client proves itself with to its auth.
+func (c *checker) clientCredential(at string, cl Client) {
+	given := map[string]bool{
+		"secret": !cl.Secret.IsZero(), "secret_file": cl.SecretFile != "", "jwks_file": cl.JWKSFile != "", "jwks_uri": cl.JWKSURI != "",
+		"certificate_file": cl.CertificateFile != "", "tls_subject": cl.TLSSubject != "",
+	}
+	maps.DeleteFunc(given, func(_ string, set bool) bool { return !set })
+	fits, missing, fix := []string{"secret", "secret_file"}, "has no secret", "add secret_file, or secret: ${VAR}"
+	switch cl.Auth {
+	case oauth.AuthPrivateKeyJWT:
+		fits, missing, fix = []string{"jwks_file", "jwks_uri"}, "has no public key", "add jwks_file or jwks_uri"
+	case oauth.AuthSelfSignedTLSClient:
+		fits, missing, fix = []string{"certificate_file", "jwks_file", "jwks_uri"}, "has no certificate", "add certificate_file"
+	case oauth.AuthTLSClient:
+		fits, missing, fix = []string{"tls_subject"}, "does not say what its certificate must say", "add tls_subject, as in dn:CN=edge,O=Acme"
+	case oauth.AuthNone:
+		fits, missing = nil, ""
+	}
+	if len(given) > 1 {
+		c.add(at, "has more than one of "+strings.Join(slices.Sorted(maps.Keys(given)), ", "), "keep the one that auth needs")
+	}
+	for name := range given {
+		if len(given) == 1 && !slices.Contains(fits, name) {
+			c.add(at, "has a credential that does not fit auth: "+cl.Auth, "")
+		}
+	}
+	if len(given) == 0 && missing != "" {
+		c.add(at, missing, fix)
+	}
+	if given["secret"] && len(cl.Secret.Reveal()) < 32 {
 		c.add(at+".secret", "is shorter than 32 characters", "make one with `openssl rand -base64 32`")
 	}
 }

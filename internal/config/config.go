@@ -200,7 +200,7 @@ type Client struct {
 	ID            string      `yaml:"id" doc:"client_id"`
 	Name          string      `yaml:"name" doc:"For people; default: the id."`
 	Owner         string      `yaml:"owner" doc:"The customer or team that it belongs to."`
-	Auth          string      `yaml:"auth" enum:"client_secret_basic,client_secret_post,private_key_jwt" doc:"token_endpoint_auth_method"`
+	Auth          string      `yaml:"auth" enum:"client_secret_basic,client_secret_post,private_key_jwt,tls_client_auth,self_signed_tls_client_auth,none" doc:"token_endpoint_auth_method"`
 	Secret        secret.Text `yaml:"secret" doc:"At least 32 characters; best as ${VAR}."`
 	SecretFile    string      `yaml:"secret_file" doc:"File with the secret, instead."`
 	JWKSFile      string      `yaml:"jwks_file" doc:"Public keys of private_key_jwt."`
@@ -210,6 +210,28 @@ type Client struct {
 	Grants        []string    `yaml:"grants" doc:"Default: client_credentials."`
 	Audience      string      `yaml:"audience" enum:"strict,compat" doc:"strict (default): assertions name the issuer. compat: the token endpoint is accepted too."`
 	Resources     []string    `yaml:"resources" doc:"Audiences it may ask for. Empty: gateway.resource."`
+
+	Type             string   `yaml:"type" enum:"web,native" doc:"application_type; native may use loopback redirects. Default: web."`
+	RedirectURIs     []string `yaml:"redirect_uris" doc:"Where authorization responses go, compared exactly."`
+	PKCE             string   `yaml:"pkce" enum:"required,optional" doc:"optional: for a confidential OpenID Connect client that cannot. Default: required."`
+	Profile          string   `yaml:"profile" enum:"fapi2" doc:"fapi2: held to the FAPI 2.0 Security Profile."`
+	PAR              string   `yaml:"par" enum:"required,optional" doc:"required: authorization requests must be pushed. Default: optional."`
+	RequestAlg       string   `yaml:"request_object_signing_alg" doc:"Authorization requests must be signed with it."`
+	DPoPBound        bool     `yaml:"dpop_bound" doc:"Its tokens are bound to a DPoP key, always."`
+	CertificateBound bool     `yaml:"certificate_bound" doc:"Its tokens are bound to its TLS certificate, always."`
+	CertificateFile  string   `yaml:"certificate_file" doc:"PEM file with the certificate of self_signed_tls_client_auth."`
+	TLSSubject       string   `yaml:"tls_subject" doc:"What the certificate of tls_client_auth must say: dn:CN=edge,O=Acme, dns:, uri:, ip: or email: before the value."`
+
+	IDTokenAlg             string   `yaml:"id_token_signed_response_alg" enum:"RS256,PS256,ES256,EdDSA" doc:"Algorithm of its ID tokens. Default: RS256."`
+	SubjectType            string   `yaml:"subject_type" enum:"public,pairwise" doc:"pairwise: it sees a sub that no other client sees. Default: public."`
+	SectorIdentifier       string   `yaml:"sector_identifier" doc:"Host that pairwise subjects are made for. Default: that of its redirect URIs."`
+	PostLogoutRedirectURIs []string `yaml:"post_logout_redirect_uris" doc:"Where browsers may go after signing out."`
+	BackchannelLogoutURI   string   `yaml:"backchannel_logout_uri" doc:"Told when a session ends."`
+	InitiateLoginURI       string   `yaml:"initiate_login_uri" doc:"Where a sign-in that starts elsewhere is sent."`
+	URI                    string   `yaml:"uri" doc:"Its home page, shown at consent."`
+	LogoURI                string   `yaml:"logo_uri" doc:"Its logo, shown at consent."`
+	PolicyURI              string   `yaml:"policy_uri" doc:"Its privacy policy, shown at consent."`
+	TosURI                 string   `yaml:"tos_uri" doc:"Its terms, shown at consent."`
 }
 
 // Default is the configuration before any file is read.

@@ -19,7 +19,7 @@ import (
 )
 
 const clientColumns = `id, name, owner, status, auth, signing_alg, audience, jwks_uri, grants, scopes, default_scopes, pending_scopes,
-	resources, pending_reason, apikey_id, software_id, software_version, source, created, last_used, credentials`
+	resources, pending_reason, apikey_id, software_id, software_version, source, created, last_used, credentials, details`
 
 // Client returns the client with that id, or client.ErrNotFound.
 func (db *DB) Client(ctx context.Context, id string) (c *client.Client, err error) {
@@ -210,9 +210,9 @@ func (s *session) clients(to *[]*client.Client, query string, a ...any) error {
 		var c client.Client
 		var grants, scopes, defaults, pending, resources string
 		var created, used int64
-		var credentials []byte
+		var credentials, details []byte
 		if err := scan(&c.ID, &c.Name, &c.Owner, (*string)(&c.Status), &c.AuthMethod, (*string)(&c.SigningAlg), (*string)(&c.Audience), &c.JWKSURI, &grants, &scopes, &defaults, &pending,
-			&resources, &c.PendingReason, &c.APIKeyID, &c.SoftwareID, &c.SoftwareVersion, &c.Source, &created, &used, &credentials); err != nil {
+			&resources, &c.PendingReason, &c.APIKeyID, &c.SoftwareID, &c.SoftwareVersion, &c.Source, &created, &used, &credentials, &details); err != nil {
 			return err
 		}
 		c.Grants, c.Resources = splitWords(grants), splitWords(resources)
@@ -221,6 +221,11 @@ func (s *session) clients(to *[]*client.Client, query string, a ...any) error {
 		var err error
 		if c.Credentials, err = readCredentials(credentials); err != nil {
 			return fmt.Errorf("client %s: %w", c.ID, err)
+		}
+		if string(details) != "{}" {
+			if err := json.Unmarshal(details, &c.Details); err != nil {
+				return fmt.Errorf("client %s: details: %w", c.ID, err)
+			}
 		}
 		*to = append(*to, &c)
 		return nil
@@ -244,7 +249,11 @@ func clientRow(c *client.Client) (args, error) {
 	if err != nil {
 		return nil, fmt.Errorf("client %s: %w", c.ID, err)
 	}
-	return append(row, c.PendingReason, c.APIKeyID, c.SoftwareID, c.SoftwareVersion, c.Source, micros(c.Created), micros(c.LastUsed), credentials), nil
+	details, err := json.Marshal(c.Details)
+	if err != nil {
+		return nil, fmt.Errorf("client %s: %w", c.ID, err)
+	}
+	return append(row, c.PendingReason, c.APIKeyID, c.SoftwareID, c.SoftwareVersion, c.Source, micros(c.Created), micros(c.LastUsed), credentials, string(details)), nil
 }
 
 func (x *tx) insertClient(c *client.Client) error {
@@ -253,7 +262,7 @@ func (x *tx) insertClient(c *client.Client) error {
 		return err
 	}
 	n, err := x.exec(`INSERT INTO client (`+clientColumns+`)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`, row...)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`, row...)
 	if err != nil {
 		return err
 	}
@@ -270,7 +279,7 @@ func (x *tx) updateClient(c *client.Client) error {
 	}
 	if _, err := x.exec(`UPDATE client SET name = ?, owner = ?, status = ?, auth = ?, signing_alg = ?, audience = ?, jwks_uri = ?, grants = ?, scopes = ?,
 		default_scopes = ?, pending_scopes = ?, resources = ?, pending_reason = ?, apikey_id = ?, software_id = ?, software_version = ?, source = ?,
-		created = ?, last_used = ?, credentials = ? WHERE id = ?`, append(slices.Clone(row[1:]), c.ID)...); err != nil {
+		created = ?, last_used = ?, credentials = ?, details = ? WHERE id = ?`, append(slices.Clone(row[1:]), c.ID)...); err != nil {
 		return err
 	}
 	return x.changed(ChangeClient, c.ID)

@@ -28,7 +28,38 @@ type Claims struct {
 	// APIKeyID is the apikey that was exchanged for this token ("offkey_apikey"):
 	// the token falls with it.
 	APIKeyID string
+	// GrantID is what a person allowed, or one exchange ("offkey_grant"): all
+	// tokens of one code or one refresh family have the same, and fall with it.
+	GrantID      string
+	Login               // of the person, if there is one
+	Actor        *Actor // who acts for the subject, nil for itself (RFC 8693 §4.1)
+	Confirmation        // what the token is bound to
 }
+
+// Login is how the person of a token signed in. The zero value is no person.
+type Login struct {
+	PersonID string    // "offkey_person": Subject may be pairwise
+	Session  string    // sid
+	AuthTime time.Time // whole seconds
+	ACR      string
+	AMR      []string // RFC 8176
+}
+
+// Actor is one link of the act chain, the newest outermost (RFC 8693 §4.1).
+type Actor struct {
+	Subject string `json:"sub"`
+	Actor   *Actor `json:"act,omitempty"`
+}
+
+// Confirmation is the key that whoever uses a token must prove to hold (RFC 7800
+// §3.1). At most one member is set; the zero value is a bearer token.
+type Confirmation struct {
+	JKT     string // thumbprint of a DPoP key (RFC 9449 §6.1)
+	X5TS256 string // of a client certificate (RFC 8705 §3.1)
+}
+
+// Bound reports whether the token is of no use to whoever only has it.
+func (c Confirmation) Bound() bool { return c != Confirmation{} }
 
 // Authorization is what a grant decided: who gets a token, and for what.
 type Authorization struct {
@@ -38,6 +69,10 @@ type Authorization struct {
 	Resources []string      // the audience, at least one
 	Life      time.Duration // at least a second
 	APIKeyID  string        // of an exchanged apikey, else empty
+	GrantID   string        // see Claims; empty where nothing is kept of the grant
+	Login     Login         // of the person, if there is one
+	Actor     *Actor        // who acts for the subject
+	Confirmation
 	// At is when the decision began: the token counts as issued then, so that
 	// what is revoked while it is made takes it along. Zero is now.
 	At time.Time

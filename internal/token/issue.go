@@ -58,7 +58,8 @@ func (i *Issuer) Issue(a Authorization) (Issued, error) {
 	issuedAt := now.UTC().Truncate(time.Second)
 	claims := Claims{
 		Issuer: i.issuer, Subject: a.Subject, ClientID: a.Client.ID, ID: newID(),
-		Audience: a.Resources, Scope: a.Scope, APIKeyID: a.APIKeyID,
+		Audience: a.Resources, Scope: a.Scope, APIKeyID: a.APIKeyID, GrantID: a.GrantID,
+		Login: a.Login, Actor: a.Actor, Confirmation: a.Confirmation,
 		IssuedAt: issuedAt, Expires: issuedAt.Add(a.Life.Truncate(time.Second)),
 	}
 	if claims.Subject == "" {
@@ -112,6 +113,53 @@ func (c *Claims) appendJSON(b []byte) []byte {
 	}
 	if c.APIKeyID != "" {
 		b = appendString(append(b, `,"offkey_apikey":`...), c.APIKeyID)
+	}
+	if c.GrantID != "" {
+		b = appendString(append(b, `,"offkey_grant":`...), c.GrantID)
+	}
+	b = c.Login.appendJSON(b)
+	if c.Actor != nil {
+		b = c.Actor.appendJSON(append(b, `,"act":`...))
+	}
+	switch {
+	case c.JKT != "":
+		b = append(appendString(append(b, `,"cnf":{"jkt":`...), c.JKT), '}')
+	case c.X5TS256 != "":
+		b = append(appendString(append(b, `,"cnf":{"x5t#S256":`...), c.X5TS256), '}')
+	}
+	return append(b, '}')
+}
+
+// appendJSON writes what RFC 9068 §2.2.1 has for a token in which a person is
+// involved, each with a comma before it.
+func (l *Login) appendJSON(b []byte) []byte {
+	if l.PersonID == "" {
+		return b
+	}
+	b = appendString(append(b, `,"offkey_person":`...), l.PersonID)
+	if l.Session != "" {
+		b = appendString(append(b, `,"sid":`...), l.Session)
+	}
+	if !l.AuthTime.IsZero() {
+		b = strconv.AppendInt(append(b, `,"auth_time":`...), l.AuthTime.Unix(), 10)
+	}
+	if l.ACR != "" {
+		b = appendString(append(b, `,"acr":`...), l.ACR)
+	}
+	if len(l.AMR) > 0 {
+		b = append(b, `,"amr":`...)
+		for i, method := range l.AMR {
+			b = appendString(append(b, "[,"[min(i, 1)]), method)
+		}
+		b = append(b, ']')
+	}
+	return b
+}
+
+func (a *Actor) appendJSON(b []byte) []byte {
+	b = appendString(append(b, `{"sub":`...), a.Subject)
+	if a.Actor != nil {
+		b = a.Actor.appendJSON(append(b, `,"act":`...))
 	}
 	return append(b, '}')
 }

@@ -12,16 +12,24 @@ const (
 	RevokeToken  = "token"  // one token, by its jti
 	RevokeClient = "client" // what a client was issued until Before
 	RevokeAPIKey = "apikey" // what an apikey was exchanged for until Before
+
+	RevokeGrant   = "grant"   // everything that came of one grant, by its id
+	RevokePerson  = "person"  // what was issued for a person until Before
+	RevokeSession = "session" // what was issued in a browser session, by its sid
+	RevokeAll     = "all"     // everything issued until Before; its ID is All
 )
+
+// All is the ID of the one revocation of everything.
+const All = "*"
 
 // Revocation says that tokens are refused although they are signed and have not
 // expired. It is never taken back; it may be forgotten at Expires, when the
 // last token that it is about has expired.
 type Revocation struct {
 	Kind string
-	ID   string // jti, client id or apikey id
-	// Before is for clients and apikeys: tokens issued at that second or
-	// earlier are refused.
+	ID   string // jti, or the id of what Kind names
+	// Before is for clients, apikeys, people and everything: tokens issued at
+	// that second or earlier are refused.
 	Before  time.Time
 	Expires time.Time
 }
@@ -100,9 +108,17 @@ func (r *Revocations) revoked(c *Claims) bool {
 	if _, there := r.byKind[RevokeToken][c.ID]; there {
 		return true
 	}
-	if v, there := r.byKind[RevokeClient][c.ClientID]; there && !c.IssuedAt.After(v.Before) {
+	if r.by(RevokeClient, c.ClientID, c.IssuedAt) || r.by(RevokeAPIKey, c.APIKeyID, c.IssuedAt) ||
+		r.by(RevokePerson, c.PersonID, c.IssuedAt) || r.by(RevokeAll, All, c.IssuedAt) {
 		return true
 	}
-	v, there := r.byKind[RevokeAPIKey][c.APIKeyID]
-	return there && c.APIKeyID != "" && !c.IssuedAt.After(v.Before)
+	_, grant := r.byKind[RevokeGrant][c.GrantID]
+	_, session := r.byKind[RevokeSession][c.Session]
+	return grant && c.GrantID != "" || session && c.Session != ""
+}
+
+// by reports whether what id was issued at that time is revoked.
+func (r *Revocations) by(kind, id string, issued time.Time) bool {
+	v, there := r.byKind[kind][id]
+	return there && id != "" && !issued.After(v.Before)
 }

@@ -200,6 +200,17 @@ func decodeClaims(payload []byte) (Claims, error) {
 		NotBefore jose.NumericDate `json:"nbf"`
 		Expires   jose.NumericDate `json:"exp"`
 		APIKeyID  string           `json:"offkey_apikey"`
+		GrantID   string           `json:"offkey_grant"`
+		PersonID  string           `json:"offkey_person"`
+		Session   string           `json:"sid"`
+		AuthTime  jose.NumericDate `json:"auth_time"`
+		ACR       string           `json:"acr"`
+		AMR       []string         `json:"amr"`
+		Actor     *Actor           `json:"act"`
+		Cnf       struct {
+			JKT     string `json:"jkt"`
+			X5TS256 string `json:"x5t#S256"`
+		} `json:"cnf"`
 	}
 	if err := jose.DecodeClaims(payload, &c); err != nil {
 		return Claims{}, errBroken.WithCause(err)
@@ -211,6 +222,8 @@ func decodeClaims(payload []byte) (Claims, error) {
 		Issuer: c.Issuer, Subject: c.Subject, ClientID: c.ClientID, ID: c.ID,
 		Audience: c.Audience.Values, Scope: splitScope(c.Scope), APIKeyID: c.APIKeyID,
 		IssuedAt: c.IssuedAt.Time(), NotBefore: c.NotBefore.Time(), Expires: c.Expires.Time(),
+		GrantID: c.GrantID, Actor: c.Actor, Confirmation: Confirmation{JKT: c.Cnf.JKT, X5TS256: c.Cnf.X5TS256},
+		Login: Login{PersonID: c.PersonID, Session: c.Session, AuthTime: c.AuthTime.Time(), ACR: c.ACR, AMR: c.AMR},
 	}, nil
 }
 

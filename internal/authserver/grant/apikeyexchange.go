@@ -31,7 +31,8 @@ type APIKeyExchange struct {
 }
 
 // Authorize decides a request. The apikey is the only proof that it needs.
-func (g APIKeyExchange) Authorize(ctx context.Context, form oauth.Params) (token.Authorization, error) {
+func (g APIKeyExchange) Authorize(ctx context.Context, r Request) (token.Authorization, error) {
+	form := r.Form
 	if err := checkExchange(form); err != nil {
 		return token.Authorization{}, err
 	}
@@ -50,7 +51,7 @@ func (g APIKeyExchange) Authorize(ctx context.Context, form oauth.Params) (token
 	if err != nil {
 		return token.Authorization{}, err
 	}
-	a.Resources = resources
+	a.Resources, a.Confirmation = resources, r.Confirmation
 	return g.bound(a, requested)
 }
 

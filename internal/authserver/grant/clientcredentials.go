@@ -18,23 +18,23 @@ type ClientCredentials struct {
 }
 
 // Authorize decides a request of an authenticated client.
-func (g ClientCredentials) Authorize(_ context.Context, who clientauth.Authenticated, form oauth.Params) (token.Authorization, error) {
+func (g ClientCredentials) Authorize(_ context.Context, who clientauth.Authenticated, r Request) (token.Authorization, error) {
 	c := who.Client()
 	if err := checkConfidential(c); err != nil {
 		return token.Authorization{}, err
 	}
-	scope, err := chooseScope(c, form.Value("scope"))
+	scope, err := chooseScope(c, r.Form.Value("scope"))
 	if err != nil {
 		return token.Authorization{}, err
 	}
 	if err := checkNoPerson(scope); err != nil {
 		return token.Authorization{}, err
 	}
-	resources, err := g.Targets.choose(c.Resources, form.Values("resource"))
+	resources, err := g.Targets.choose(c.Resources, r.Form.Values("resource"))
 	if err != nil {
 		return token.Authorization{}, err
 	}
-	return token.Authorization{Client: c, Scope: scope, Resources: resources, Life: wholeSeconds(g.Life)}, nil
+	return token.Authorization{Client: c, Scope: scope, Resources: resources, Life: wholeSeconds(g.Life), Confirmation: r.Confirmation}, nil
 }
 
 // checkConfidential: the grant is for clients that can prove themselves

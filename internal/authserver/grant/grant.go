@@ -11,7 +11,17 @@ import (
 
 	"github.com/offkey/offkey/internal/client"
 	"github.com/offkey/offkey/internal/oauth"
+	"github.com/offkey/offkey/internal/token"
 )
+
+// Request is what a grant is asked with.
+type Request struct {
+	Form oauth.Params
+	// Confirmation is the key that the client proved to hold with this request:
+	// what is issued is bound to it.
+	Confirmation token.Confirmation
+	At           time.Time
+}
 
 // Targets are the resources that tokens may be for (RFC 8707).
 type Targets struct {

@@ -30,6 +30,15 @@ func aClient(id string) *client.Client {
 			{ID: "cr_1", Kind: client.KindSecret, Hash: secret.HashOf("another"), Created: noon},
 		},
 	}
+	age := int64(600)
+	c.Details = client.Details{
+		ApplicationType: client.Web, RedirectURIs: []string{"https://acme.example/cb?x=y"}, PKCEOptional: true, RequirePAR: true, RequestAlg: jose.PS256,
+		Profile: client.ProfileFAPI2, DPoPBound: true, CertificateBound: true, TLS: client.TLSSubject{DN: "CN=acme,O=Acme"},
+		IDTokenAlg: jose.ES256, SubjectType: client.SubjectPairwise, SectorIdentifier: "acme.example", DefaultMaxAge: &age,
+		PostLogoutRedirectURIs: []string{"https://acme.example/bye"}, BackchannelLogoutURI: "https://acme.example/logout", BackchannelLogoutSession: true,
+		InitiateLoginURI: "https://acme.example/in", ClientURI: "https://acme.example", LogoURI: "https://acme.example/l.png",
+		PolicyURI: "https://acme.example/p", TosURI: "https://acme.example/t", Contacts: []string{"ops@acme.example"},
+	}
 	for i, key := range publicKeys() {
 		c.Credentials = append(c.Credentials, client.Credential{ID: fmt.Sprintf("cr_2%d", i), Kind: client.KindJWK, Key: &key, Created: noon})
 	}

@@ -1,0 +1,1 @@
+-- Steps of 0003_people follow.

@@ -1,0 +1,1 @@
+-- Steps of 0004_sessions follow.

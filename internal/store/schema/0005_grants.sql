@@ -1,0 +1,1 @@
+-- Steps of 0005_grants follow.

@@ -1,0 +1,1 @@
+-- Steps of 0006_trust follow.

@@ -12,6 +12,7 @@ import (
 	"github.com/offkey/offkey/internal/keyring"
 	"github.com/offkey/offkey/internal/policy"
 	"github.com/offkey/offkey/internal/secret"
+	sessions "github.com/offkey/offkey/internal/session"
 	"github.com/offkey/offkey/internal/token"
 	"github.com/offkey/offkey/internal/traffic"
 )
@@ -61,6 +62,17 @@ func useAll(t *testing.T, db *DB) {
 	}
 	ok(db.Revoke(ctx, token.Revocation{Kind: token.RevokeToken, ID: "x"}, e))
 	_, err = db.Revocations(ctx, now)
+	ok(err)
+	device := sessions.Device{ID: "gr_1", Code: secret.HashOf("a"), UserCode: "a", ClientID: "cl_1", Expires: now.Add(time.Hour)}
+	ok(db.StartDevice(ctx, device, sessions.DeviceLimits{PerClient: 1, All: 1}, now))
+	_, err = db.WaitingDevice(ctx, "a", now)
+	ok(err)
+	_, err = db.PollDevice(ctx, device.Code, now)
+	ok(err)
+	ok(db.AnswerDevice(ctx, device.Code, sessions.Answer{PersonID: "pe_1", At: now}, e))
+	_, err = db.Device(ctx, device.Code)
+	ok(err)
+	_, err = db.RedeemDevice(ctx, device.Code, now)
 	ok(err)
 	ok(db.AddSigningKey(ctx, keyring.Key{ID: "k1", Alg: "ES256", Sealed: []byte{1}}, e))
 	for range 2 {

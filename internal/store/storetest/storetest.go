@@ -20,6 +20,7 @@ import (
 	"github.com/offkey/offkey/internal/keyring"
 	"github.com/offkey/offkey/internal/policy"
 	"github.com/offkey/offkey/internal/secret"
+	"github.com/offkey/offkey/internal/session"
 	"github.com/offkey/offkey/internal/store"
 	"github.com/offkey/offkey/internal/token"
 	"github.com/offkey/offkey/internal/traffic"
@@ -70,6 +71,13 @@ type Store interface {
 	APIKeyUse(ctx context.Context, id string) (first, last, lastOK time.Time, err error)
 	APIKeyUses(ctx context.Context, ids []string) (map[string]apikey.Use, error)
 
+	StartDevice(ctx context.Context, d session.Device, limits session.DeviceLimits, now time.Time) error
+	Device(ctx context.Context, code secret.Hash) (session.Device, error)
+	WaitingDevice(ctx context.Context, userCode string, now time.Time) (session.Device, error)
+	AnswerDevice(ctx context.Context, code secret.Hash, a session.Answer, e audit.Event) error
+	PollDevice(ctx context.Context, code secret.Hash, now time.Time) (tooSoon bool, err error)
+	RedeemDevice(ctx context.Context, code secret.Hash, now time.Time) (session.Device, error)
+
 	AuditEntries(ctx context.Context, afterSeq int64, limit int) ([]audit.Entry, error)
 	AuditHead(ctx context.Context) (audit.Head, error)
 	VerifyAudit(ctx context.Context) (entries int64, head audit.Head, err error)
@@ -103,6 +111,7 @@ func Run(t *testing.T, open Open) {
 		{"upgrade", testUpgrade},
 		{"routes", testRoutes},
 		{"settings", testSettings},
+		{"devices", testDevices},
 		{"traffic", testTraffic},
 		{"upkeep", testUpkeep},
 	} {

@@ -38,6 +38,9 @@ var (
 	// ClientAlgorithms are accepted in client assertions.
 	ClientAlgorithms = []Algorithm{ES256, EdDSA, RS256, PS256}
 
+	// ProofAlgorithms are accepted in DPoP proofs (RFC 9449 §4.3).
+	ProofAlgorithms = []Algorithm{ES256, EdDSA, PS256, RS256}
+
 	// AccessTokenAlgorithms are those an access token may be signed with. RS256
 	// is among them because RFC 9068 §2.1 requires it of both sides.
 	AccessTokenAlgorithms = []Algorithm{ES256, EdDSA, RS256, PS256}

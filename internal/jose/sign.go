@@ -31,6 +31,11 @@ func (k *SigningKey) Sign(typ string, claims []byte) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	return k.join(header, claims)
+}
+
+// join signs claims under a header that is base64url already.
+func (k *SigningKey) join(header string, claims []byte) (string, error) {
 	buf := buffers.Get().(*[]byte)
 	defer buffers.Put(buf)
 	b := append((*buf)[:0], header...)

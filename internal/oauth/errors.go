@@ -27,6 +27,8 @@ const (
 	CodeInvalidRedirectURI     = "invalid_redirect_uri"    // RFC 7591 §3.2.2
 	CodeInvalidClientMetadata  = "invalid_client_metadata" // RFC 7591 §3.2.2
 	CodeSlowDown               = "slow_down"               // RFC 8628 §3.5
+	CodeInvalidDPoPProof       = "invalid_dpop_proof"      // RFC 9449 §5
+	CodeUseDPoPNonce           = "use_dpop_nonce"          // RFC 9449 §8
 )
 
 // Error is an answer that a specification names. Description is for the
@@ -143,6 +145,18 @@ func InvalidRedirectURI(description string) *Error {
 // AccessDenied: the owner or the server said no.
 func AccessDenied(description string) *Error {
 	return newError(CodeAccessDenied, http.StatusBadRequest, description)
+}
+
+// InvalidDPoPProof: the proof is missing where one is needed, or does not hold.
+// At a protected resource it is a 401.
+func InvalidDPoPProof(description string) *Error {
+	return newError(CodeInvalidDPoPProof, http.StatusBadRequest, description)
+}
+
+// UseDPoPNonce: the proof is to be made again, with the nonce that the answer
+// brings.
+func UseDPoPNonce(description string) *Error {
+	return newError(CodeUseDPoPNonce, http.StatusBadRequest, description)
 }
 
 // UnsupportedTokenType: tokens of this type cannot be revoked.

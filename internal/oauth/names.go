@@ -44,6 +44,7 @@ const (
 const (
 	TypAccessToken          = "at+jwt"
 	TypClientAuthentication = "client-authentication+jwt"
+	TypDPoPProof            = "dpop+jwt" // RFC 9449 §4.2
 )
 
 // Well-known URI suffixes.

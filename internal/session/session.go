@@ -5,9 +5,12 @@
 package session
 
 import (
+	"crypto/rand"
+	"errors"
 	"slices"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/offkey/offkey/internal/oauth"
 	"github.com/offkey/offkey/internal/secret"
 )
@@ -20,8 +23,32 @@ type Session struct {
 	Created  time.Time
 	LastSeen time.Time
 	Expires  time.Time // whatever happens
+	// Idle is how long it lasts without being used.
+	Idle      time.Duration
+	UserAgent string // of the browser, to be recognised by its person
+	Source    string // the network it was begun from
 	Login
 }
+
+// Ended reports whether nobody is signed in there any more at now.
+func (s Session) Ended(now time.Time) bool {
+	return !now.Before(s.Expires) || s.Idle > 0 && !now.Before(s.LastSeen.Add(s.Idle))
+}
+
+// NewID makes the id of a Session.
+func NewID() string { return "se_" + uuid.Must(uuid.NewV7()).String() }
+
+// NewRequestID makes the id of a Request: 128 random bits.
+func NewRequestID() string { return rand.Text() }
+
+// What a store answers about a browser's things that are not there.
+var (
+	// ErrGone is a Request that was taken, answered otherwise, has expired, or
+	// is another browser's: which of these is nobody's business.
+	ErrGone = errors.New("no such request waits in this browser")
+	// ErrNoSession is a Session that has ended or never was.
+	ErrNoSession = errors.New("no such session")
+)
 
 // Login is how a person proved to be there, the last time.
 type Login struct {
@@ -68,7 +95,42 @@ type Request struct {
 	Ask     Ask
 	Created time.Time
 	Expires time.Time
-	Answer  *Answer // nil: not answered
+	// Progress is how far the person has come with it.
+	Progress Progress
+	Answer   *Answer // nil: not answered
+}
+
+// Bounds of a Request.
+const (
+	RequestLife = 30 * time.Minute
+	// MaxPayload bounds Payload, in bytes.
+	MaxPayload = 16 << 10
+)
+
+// RequestLimits bound how many requests wait at one time. Of more, the oldest go.
+type RequestLimits struct {
+	PerBrowser, All int
+}
+
+// Waiting names a Request by both that it takes to open it: its id, and the hash
+// of the cookie of the browser that it waits in.
+type Waiting struct {
+	Request string
+	Browser secret.Hash
+}
+
+// Progress is what a person has done in a Request so far.
+type Progress struct {
+	// PersonID has proved the first of two factors, and AMR says which.
+	PersonID string   `json:"person_id,omitempty"`
+	AMR      []string `json:"amr,omitempty"`
+	// Wrong counts second factors that were not right.
+	Wrong int `json:"wrong,omitempty"`
+	// SessionID is the Session that the person signed in to, or chose to go on
+	// with, while this waited: it is as fresh as can be asked.
+	SessionID string `json:"session_id,omitempty"`
+	// Chosen says that the person chose to go on with it without signing in.
+	Chosen bool `json:"chosen,omitempty"`
 }
 
 // Demand is what the sign-in must be for the Request.
@@ -106,7 +168,10 @@ type Ask struct {
 	// RedirectHost is where the answer goes, shown because a client may look
 	// like another.
 	RedirectHost string `json:"redirect_host,omitempty"`
-	UserCode     string `json:"user_code,omitempty"` // of a device
+	// RedirectScheme is that of where the answer goes, "" for https: browsers
+	// are told that a form may lead there.
+	RedirectScheme string `json:"redirect_scheme,omitempty"`
+	UserCode       string `json:"user_code,omitempty"` // of a device
 }
 
 // Answer is what the person said, or why there is no person.

@@ -74,6 +74,7 @@ func useAll(t *testing.T, db *DB) {
 	ok(err)
 	_, err = db.RedeemDevice(ctx, device.Code, now)
 	ok(err)
+	useSessions(t, db)
 	ok(db.AddSigningKey(ctx, keyring.Key{ID: "k1", Alg: "ES256", Sealed: []byte{1}}, e))
 	for range 2 {
 		ok(db.DropSigningKey(ctx, "k1", now, e))
@@ -105,6 +106,37 @@ func useAll(t *testing.T, db *DB) {
 		ok(err)
 	}
 	ok(db.Check(ctx))
+}
+
+// useSessions calls what browsers need.
+func useSessions(t *testing.T, db *DB) {
+	t.Helper()
+	ctx, e, now := t.Context(), did("x"), time.Now()
+	ok := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	w := sessions.Waiting{Request: "rq_1", Browser: secret.HashOf("b")}
+	ok(db.PutRequest(ctx, sessions.Request{ID: w.Request, Browser: w.Browser, Kind: sessions.ForClient, Created: now, Expires: now.Add(time.Hour)}, sessions.RequestLimits{PerBrowser: 1, All: 9}))
+	s := sessions.Session{ID: "se_1", Cookie: secret.HashOf("c"), PersonID: "pe_1", Created: now, LastSeen: now, Expires: now.Add(time.Hour)}
+	for range 2 {
+		_, err := db.StartSession(ctx, s, s.Cookie, w, e)
+		ok(err)
+	}
+	ok(db.TouchSession(ctx, "se_1", now.Add(time.Second)))
+	_, err := db.SessionsOf(ctx, "pe_1", now)
+	ok(err)
+	consent := sessions.Consent{PersonID: "pe_1", ClientID: "cl_3", At: now}
+	ok(db.AnswerRequest(ctx, w, sessions.Answer{PersonID: "pe_1", SessionID: "se_1", At: now}, &consent, e))
+	_, err = db.TakeRequest(ctx, w, now)
+	ok(err)
+	_, err = db.ConsentsOf(ctx, "pe_1")
+	ok(err)
+	ok(db.WithdrawConsent(ctx, "pe_1", "cl_3", e))
+	_, err = db.EndSessionsOf(ctx, "pe_1", "", e)
+	ok(err)
 }
 
 func TestQueriesGoByIndex(t *testing.T) {

@@ -11,7 +11,8 @@ import (
 )
 
 // Clean forgets up to limit things that have had their time at now: spent jti,
-// revocations, devices, lines of the change log, traffic. It returns how many it has
+// revocations, devices, browser sessions and what waits in them, lines of the change
+// log, traffic. It returns how many it has
 // deleted; fewer than limit means that it is done. Small limits, called often,
 // keep writers from waiting.
 func (db *DB) Clean(ctx context.Context, now time.Time, limit int) (deleted int, err error) {
@@ -27,6 +28,8 @@ func (db *DB) Clean(ctx context.Context, now time.Time, limit int) (deleted int,
 				return x.exec(`DELETE FROM revocation WHERE (kind, id) IN (SELECT kind, id FROM revocation WHERE expires < ? ORDER BY expires LIMIT ?)`, micros(now), limit)
 			},
 			func(limit int) (int64, error) { return x.cleanDevices(now, limit) },
+			func(limit int) (int64, error) { return x.cleanSessions(now, limit) },
+			func(limit int) (int64, error) { return x.cleanRequests(now, limit) },
 			func(limit int) (int64, error) { // the newest line stays: it says where the numbers are
 				return x.exec(`DELETE FROM change_log WHERE seq IN (SELECT seq FROM change_log
 					WHERE at < ? AND seq < (SELECT max(seq) FROM change_log) ORDER BY seq LIMIT ?)`, micros(now.Add(-keepChanges)), limit)

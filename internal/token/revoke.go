@@ -16,11 +16,15 @@ const (
 	RevokeGrant   = "grant"   // everything that came of one grant, by its id
 	RevokePerson  = "person"  // what was issued for a person until Before
 	RevokeSession = "session" // what was issued in a browser session, by its sid
+	RevokeConsent = "consent" // what a client was issued for a person until Before, by ConsentID
 	RevokeAll     = "all"     // everything issued until Before; its ID is All
 )
 
 // All is the ID of the one revocation of everything.
 const All = "*"
+
+// ConsentID is the ID of a RevokeConsent: what one person allowed one client.
+func ConsentID(personID, clientID string) string { return personID + " " + clientID }
 
 // Revocation says that tokens are refused although they are signed and have not
 // expired. It is never taken back; it may be forgotten at Expires, when the
@@ -28,8 +32,8 @@ const All = "*"
 type Revocation struct {
 	Kind string
 	ID   string // jti, or the id of what Kind names
-	// Before is for clients, apikeys, people and everything: tokens issued at
-	// that second or earlier are refused.
+	// Before is for clients, apikeys, people, consents and everything: tokens
+	// issued at that second or earlier are refused.
 	Before  time.Time
 	Expires time.Time
 }
@@ -110,6 +114,9 @@ func (r *Revocations) revoked(c *Claims) bool {
 	}
 	if r.by(RevokeClient, c.ClientID, c.IssuedAt) || r.by(RevokeAPIKey, c.APIKeyID, c.IssuedAt) ||
 		r.by(RevokePerson, c.PersonID, c.IssuedAt) || r.by(RevokeAll, All, c.IssuedAt) {
+		return true
+	}
+	if len(r.byKind[RevokeConsent]) > 0 && c.PersonID != "" && r.by(RevokeConsent, ConsentID(c.PersonID, c.ClientID), c.IssuedAt) {
 		return true
 	}
 	_, grant := r.byKind[RevokeGrant][c.GrantID]

@@ -77,6 +77,20 @@ type Store interface {
 	AnswerDevice(ctx context.Context, code secret.Hash, a session.Answer, e audit.Event) error
 	PollDevice(ctx context.Context, code secret.Hash, now time.Time) (tooSoon bool, err error)
 	RedeemDevice(ctx context.Context, code secret.Hash, now time.Time) (session.Device, error)
+	StartSession(ctx context.Context, s session.Session, before secret.Hash, request session.Waiting, e audit.Event) (session.Session, error)
+	SessionByCookie(ctx context.Context, cookie secret.Hash) (session.Session, error)
+	SessionsOf(ctx context.Context, personID string, now time.Time) ([]session.Session, error)
+	TouchSession(ctx context.Context, id string, at time.Time) error
+	EndSession(ctx context.Context, id, personID string, e audit.Event) error
+	EndSessionsOf(ctx context.Context, personID, keep string, e audit.Event) (ended int, err error)
+	PutRequest(ctx context.Context, q session.Request, limits session.RequestLimits) error
+	Request(ctx context.Context, w session.Waiting, now time.Time) (session.Request, error)
+	ProgressRequest(ctx context.Context, w session.Waiting, now time.Time, update func(*session.Progress) error) (session.Request, error)
+	AnswerRequest(ctx context.Context, w session.Waiting, a session.Answer, consent *session.Consent, e audit.Event) error
+	TakeRequest(ctx context.Context, w session.Waiting, now time.Time) (session.Request, error)
+	Consent(ctx context.Context, personID, clientID string, resources []string) (session.Consent, error)
+	ConsentsOf(ctx context.Context, personID string) ([]session.Consent, error)
+	WithdrawConsent(ctx context.Context, personID, clientID string, e audit.Event) error
 
 	AuditEntries(ctx context.Context, afterSeq int64, limit int) ([]audit.Entry, error)
 	AuditHead(ctx context.Context) (audit.Head, error)
@@ -112,6 +126,9 @@ func Run(t *testing.T, open Open) {
 		{"routes", testRoutes},
 		{"settings", testSettings},
 		{"devices", testDevices},
+		{"sessions", testSessions},
+		{"requests", testRequests},
+		{"consents", testConsents},
 		{"traffic", testTraffic},
 		{"upkeep", testUpkeep},
 	} {

@@ -40,6 +40,10 @@ func (s *Server) metadataFor(scopes oauth.Scope) oauth.ServerMetadata {
 	if s.exchange != nil {
 		m.GrantTypesSupported = append(m.GrantTypesSupported, oauth.GrantTokenExchange)
 	}
+	if s.device != nil {
+		m.GrantTypesSupported = append(m.GrantTypesSupported, oauth.GrantDeviceCode)
+		m.DeviceAuthorizationEndpoint = s.endpoint(pathDeviceAuthorize)
+	}
 	if s.options.Registrar != nil {
 		m.RegistrationEndpoint = s.endpoint(pathRegister)
 	}

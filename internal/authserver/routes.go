@@ -14,6 +14,9 @@ const (
 	pathRevoke     = "/revoke"
 	pathRegister   = "/register"
 	pathJWKS       = "/jwks"
+
+	pathDeviceAuthorize = "/device/authorize"
+	pathDevice          = "/device" // a page of signin's
 )
 
 // Handler serves every endpoint. Paths are compared as they stand: nothing is
@@ -48,6 +51,9 @@ func (s *Server) makeRoutes(prefix string) map[string]http.Handler {
 	}
 	if s.options.Registrar != nil {
 		routes[prefix+pathRegister] = cors(post(s.handleRegister))
+	}
+	if s.device != nil {
+		routes[prefix+pathDeviceAuthorize] = cors(post(s.handleDeviceAuthorize))
 	}
 	for _, suffix := range []string{oauth.SuffixAuthorizationServer, oauth.SuffixOpenIDConfiguration} {
 		h := cors(get(s.handleMetadata))

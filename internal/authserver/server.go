@@ -24,6 +24,7 @@ import (
 	"github.com/offkey/offkey/internal/keyring"
 	"github.com/offkey/offkey/internal/limit"
 	"github.com/offkey/offkey/internal/oauth"
+	"github.com/offkey/offkey/internal/session"
 	"github.com/offkey/offkey/internal/token"
 )
 
@@ -37,6 +38,8 @@ type (
 	KeySets = clientauth.KeySets
 	// Exchanger judges apikeys that are to be exchanged for a token.
 	Exchanger = grant.Exchanger
+	// DeviceStore keeps devices that wait for a person.
+	DeviceStore = grant.DeviceStore
 	// FailureLimits say how many bad credentials are looked at.
 	FailureLimits = clientauth.FailureLimits
 )
@@ -65,8 +68,9 @@ type Options struct {
 	// it from then on.
 	Revocations *token.Revocations
 	Revoker     Revoker
-	Registrar   Registrar // nil: no /register
-	Exchanger   Exchanger // nil: apikeys are not exchanged
+	Registrar   Registrar   // nil: no /register
+	Exchanger   Exchanger   // nil: apikeys are not exchanged
+	Devices     DeviceStore // nil: no device flow
 	// APIKeyHolds reports whether an apikey, by its id, still opens what it was
 	// exchanged for. nil: until that is revoked.
 	APIKeyHolds func(id string) bool
@@ -77,9 +81,12 @@ type Options struct {
 	// min.
 	AssertionLife time.Duration
 	Limits        FailureLimits // zero values stand for the defaults
-	Now           func() time.Time
-	Log           *slog.Logger
-	Metrics       *Metrics // nil: counted nowhere
+	// DeviceLimits bound the devices that wait at one time; default 1000 of a
+	// client, 10,000 in all.
+	DeviceLimits session.DeviceLimits
+	Now          func() time.Time
+	Log          *slog.Logger
+	Metrics      *Metrics // nil: counted nowhere
 	// Source is the address that a request comes from, for limits. nil takes
 	// the connection's: behind a proxy, that is the proxy's.
 	Source func(*http.Request) netip.Addr
@@ -93,6 +100,7 @@ type Server struct {
 	failures  *clientauth.Failures
 	grants    map[string]authenticatedGrant
 	exchange  *grant.APIKeyExchange // nil: apikeys are not exchanged
+	device    *devices              // nil: no device flow
 	usage     usage
 	metadata  []byte
 	routes    map[string]http.Handler
@@ -120,6 +128,10 @@ func New(o Options) (*Server, error) {
 	if o.Exchanger != nil {
 		s.exchange = &grant.APIKeyExchange{Exchanger: o.Exchanger, Targets: targets, Life: o.ExchangeLife}
 	}
+	if o.Devices != nil {
+		s.device = newDevices(grant.DeviceCode{Store: o.Devices, Targets: targets, Life: o.TokenLife, Limits: o.DeviceLimits})
+		s.grants[oauth.GrantDeviceCode] = s.device.grant
+	}
 	if s.metadata, err = s.makeMetadata(); err != nil {
 		return nil, err
 	}
@@ -144,6 +156,9 @@ func checkOptions(o *Options) (*url.URL, error) {
 	}
 	if o.ExchangeLife <= 0 {
 		o.ExchangeLife = 15 * time.Minute
+	}
+	if o.DeviceLimits == (session.DeviceLimits{}) {
+		o.DeviceLimits = session.DeviceLimits{PerClient: 1000, All: 10_000}
 	}
 	if o.Revocations == nil {
 		o.Revocations = new(token.Revocations)

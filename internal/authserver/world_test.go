@@ -79,7 +79,7 @@ func newWorld(t testing.TB, change ...func(*authserver.Options)) *world {
 		Issuer: issuerURL, Resource: api, Resources: []string{otherAPI},
 		Clients: w.clients, Spender: w.db, Ring: w.manager.Current,
 		TokenIssuer: token.NewIssuer(issuerURL, w.manager.Current, w.now),
-		Revocations: w.revocations, Revoker: w.db, Registrar: w.road, Exchanger: w.road,
+		Revocations: w.revocations, Revoker: w.db, Registrar: w.road, Exchanger: w.road, Devices: w.db,
 		Now: w.now, Log: slog.New(slog.NewTextHandler(&w.log, nil)), Metrics: w.metrics,
 	}
 	for _, c := range change {

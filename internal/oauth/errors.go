@@ -29,6 +29,8 @@ const (
 	CodeSlowDown               = "slow_down"               // RFC 8628 §3.5
 	CodeInvalidDPoPProof       = "invalid_dpop_proof"      // RFC 9449 §5
 	CodeUseDPoPNonce           = "use_dpop_nonce"          // RFC 9449 §8
+	CodeAuthorizationPending   = "authorization_pending"   // RFC 8628 §3.5
+	CodeExpiredToken           = "expired_token"           // RFC 8628 §3.5
 )
 
 // Error is an answer that a specification names. Description is for the
@@ -172,6 +174,16 @@ func TemporarilyUnavailable(description string) *Error {
 // SlowDown: polled too fast. It is a 400 like every token error (RFC 8628 §3.5).
 func SlowDown(description string) *Error {
 	return newError(CodeSlowDown, http.StatusBadRequest, description)
+}
+
+// AuthorizationPending: the person has not answered yet (RFC 8628 §3.5).
+func AuthorizationPending(description string) *Error {
+	return newError(CodeAuthorizationPending, http.StatusBadRequest, description)
+}
+
+// ExpiredToken: the device code has expired (RFC 8628 §3.5).
+func ExpiredToken(description string) *Error {
+	return newError(CodeExpiredToken, http.StatusBadRequest, description)
 }
 
 // ServerError: the fault is ours, cause says which.

@@ -23,6 +23,16 @@ type ClientInformation struct {
 	ClientMetadata
 }
 
+// DeviceResponse is the answer to a device that asks (RFC 8628 §3.2).
+type DeviceResponse struct {
+	DeviceCode              string `json:"device_code"`
+	UserCode                string `json:"user_code"`
+	VerificationURI         string `json:"verification_uri"`
+	VerificationURIComplete string `json:"verification_uri_complete"`
+	ExpiresIn               int64  `json:"expires_in"` // seconds
+	Interval                int64  `json:"interval"`   // seconds
+}
+
 // ErrorResponse is the JSON of an error answer (RFC 6749 §5.2).
 type ErrorResponse struct {
 	Error       string `json:"error"`

@@ -11,6 +11,7 @@ import (
 const (
 	KindClientSecret      = "cs"
 	KindRegistrationToken = "rt"
+	KindDeviceCode        = "dc"
 )
 
 const (

@@ -60,7 +60,7 @@ func unavailable(err error) error {
 	return oauth.TemporarilyUnavailable("the server cannot reach its storage: try again").WithCause(err)
 }
 
-// Limited is a refusal for too many failures before.
+// Limited is a refusal for too many failures, or requests, before.
 type Limited struct {
 	answer *oauth.Error
 	After  time.Duration // when to try again
@@ -132,11 +132,16 @@ func (f *Failures) Check(source netip.Addr, clientID string, now time.Time) erro
 	if wait <= 0 {
 		return nil
 	}
-	seconds := int(math.Ceil(wait.Seconds()))
+	return TooMany("too many failed authentications from this address: try again in %d s, with a credential that is right", wait)
+}
+
+// TooMany is a refusal that says when to try again; description has a %d for
+// the seconds.
+func TooMany(description string, after time.Duration) *Limited {
+	seconds := int(math.Ceil(after.Seconds()))
 	return &Limited{
-		After: time.Duration(seconds) * time.Second,
-		answer: oauth.TemporarilyUnavailable(fmt.Sprintf("too many failed authentications from this address: try again in %d s, with a credential that is right", seconds)).
-			WithStatus(http.StatusTooManyRequests),
+		After:  time.Duration(seconds) * time.Second,
+		answer: oauth.TemporarilyUnavailable(fmt.Sprintf(description, seconds)).WithStatus(http.StatusTooManyRequests),
 	}
 }
 
@@ -148,6 +153,12 @@ func (f *Failures) Count(source netip.Addr, clientID string, now time.Time) {
 	if clientID != "" {
 		f.pairs.Fail(pair(prefix, clientID), now)
 	}
+}
+
+// SourceName is the name under which a source is limited.
+func SourceName(source netip.Addr) string {
+	var name [48]byte
+	return string(appendSource(name[:0], source))
 }
 
 // appendSource names a source: an IPv4 address, or the /64 that one IPv6 caller

@@ -106,7 +106,7 @@ var parameterNames = []string{
 	"assertion", "actor_token", "actor_token_type", "audience", "client_assertion", "client_assertion_type",
 	"client_id", "client_secret", "code", "code_challenge", "code_challenge_method", "code_verifier",
 	"device_code", "grant_type", "nonce", "prompt", "redirect_uri", "refresh_token", "request", "request_uri",
-	"requested_token_type", "resource", "response_mode", "response_type", "scope", "state",
+	"acr_values", "claims", "dpop_jkt", "id_token_hint", "login_hint", "max_age", "requested_token_type", "resource", "response_mode", "response_type", "scope", "state", "ui_locales",
 	"subject_token", "subject_token_type", "token", "token_type_hint", "user_code",
 }
 

@@ -1,8 +1,11 @@
 package secret
 
 import (
+	"crypto/hkdf"
 	"crypto/rand"
+	"crypto/sha256"
 	"hash/crc32"
+	"strconv"
 	"strings"
 )
 
@@ -12,6 +15,8 @@ const (
 	KindClientSecret      = "cs"
 	KindRegistrationToken = "rt"
 	KindDeviceCode        = "dc"
+	KindCode              = "ac" // an authorization code
+	KindRefreshToken      = "rf"
 )
 
 const (
@@ -28,6 +33,11 @@ const (
 // double click select all of it. It panics for a kind that is not one to eight
 // lower-case letters or digits, since kinds are constants of the program.
 func Generate(kind string) Text {
+	return generate(kind, func(block []byte, _ int) { _, _ = rand.Read(block) }) // never fails, crypto/rand
+}
+
+// generate makes a secret of what fill puts into its n-th block.
+func generate(kind string, fill func(block []byte, n int)) Text {
 	if !isKind(kind) {
 		panic("secret: kind must be one to eight of a-z, 0-9")
 	}
@@ -36,7 +46,7 @@ func Generate(kind string) Text {
 	b.WriteString(prefix)
 	b.WriteString(kind)
 	b.WriteByte('_')
-	body := randomBase62()
+	body := randomBase62(fill)
 	sum := checksum(string(body[:]))
 	b.Write(body[:])
 	b.Write(sum[:])
@@ -92,11 +102,11 @@ func checksum(body string) [checksumLen]byte {
 
 // randomBase62 draws every character alike: a random byte of 248 or more would
 // favour the first eight characters and is drawn again.
-func randomBase62() [bodyLen]byte {
+func randomBase62(fill func(block []byte, n int)) [bodyLen]byte {
 	var out [bodyLen]byte
 	var random [bodyLen + 8]byte
-	for n := 0; n < bodyLen; {
-		_, _ = rand.Read(random[:]) // never fails, crypto/rand
+	for n, round := 0, 0; n < bodyLen; round++ {
+		fill(random[:], round)
 		for _, c := range random {
 			if c < 248 && n < bodyLen {
 				out[n] = base62[c%62]
@@ -105,4 +115,16 @@ func randomBase62() [bodyLen]byte {
 		}
 	}
 	return out
+}
+
+// From is Generate with its random bits taken from seed, a secret itself: the
+// same text for the same seed.
+func From(kind string, seed []byte) Text {
+	return generate(kind, func(block []byte, n int) {
+		stream, err := hkdf.Key(sha256.New, seed, nil, "offkey secret "+strconv.Itoa(n), len(block))
+		if err != nil {
+			panic("secret: hkdf: " + err.Error()) // only for a length beyond 255 hashes
+		}
+		copy(block, stream)
+	})
 }

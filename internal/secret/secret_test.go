@@ -393,3 +393,13 @@ func TestDerivedKeysAreIndependent(t *testing.T) {
 		}
 	}
 }
+
+func TestFromIsTheSameForTheSameSeed(t *testing.T) {
+	a, b := From("rf", []byte("seed of full entropy, as it were")).Reveal(), From("rf", []byte("seed of full entropy, as it were")).Reveal()
+	if a != b || !WellFormed(a) || !strings.HasPrefix(a, "offkey_rf_") {
+		t.Errorf("%s and %s", a, b)
+	}
+	if c := From("rf", []byte("another seed")).Reveal(); c == a {
+		t.Error("two seeds, one secret")
+	}
+}

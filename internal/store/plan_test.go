@@ -75,6 +75,24 @@ func useAll(t *testing.T, db *DB) {
 	_, err = db.RedeemDevice(ctx, device.Code, now)
 	ok(err)
 	useSessions(t, db)
+	g := token.Grant{ID: "gr_1", ClientID: "cl_9", Login: token.Login{PersonID: "pe_1", Session: "se_1"}, Created: now}
+	pushed := sessions.Pushed{Hash: secret.HashOf("p"), ClientID: "cl_9", Body: []byte("{}"), Expires: now.Add(time.Hour)}
+	ok(db.PushRequest(ctx, pushed, sessions.PushedLimits{PerClient: 9, All: 9}))
+	_, err = db.PushedRequest(ctx, pushed.Hash, now)
+	ok(err)
+	ok(db.IssueCode(ctx, token.Code{Hash: secret.HashOf("c"), Grant: g, Expires: now.Add(time.Minute)}, pushed.Hash, e))
+	_, err = db.RedeemCode(ctx, secret.HashOf("c"), now)
+	ok(err)
+	_, rt := token.NewRefreshToken()
+	ok(db.StartFamily(ctx, token.Family{Grant: g, Handle: rt.Handle, Current: rt.Secret, LastUsed: now, Ends: now.Add(time.Hour)}, e))
+	_, err = db.UseFamily(ctx, rt, rt, now, 0)
+	ok(err)
+	_, err = db.Grant(ctx, "gr_1")
+	ok(err)
+	ok(db.RevokeGranted(ctx, "pe_1", "cl_9", e))
+	for _, kind := range []string{token.RevokePerson, token.RevokeSession, token.RevokeClient} {
+		ok(db.Revoke(ctx, token.Revocation{Kind: kind, ID: "x", Before: now}, e))
+	}
 	ok(db.AddSigningKey(ctx, keyring.Key{ID: "k1", Alg: "ES256", Sealed: []byte{1}}, e))
 	for range 2 {
 		ok(db.DropSigningKey(ctx, "k1", now, e))

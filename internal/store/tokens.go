@@ -10,7 +10,8 @@ import (
 	"github.com/offkey/offkey/internal/token"
 )
 
-// Revoke keeps a revocation. One that is there for the same token, client or
+// Revoke keeps a revocation, and ends the codes and refresh families that it is
+// about. One that is there for the same token, client or
 // apikey is only ever extended. Without an Expires it is kept as long as a
 // token can live.
 func (db *DB) Revoke(ctx context.Context, r token.Revocation, e audit.Event) error {
@@ -77,6 +78,9 @@ func (x *tx) revoke(r token.Revocation) error {
 			issued_before = CASE WHEN excluded.issued_before > revocation.issued_before THEN excluded.issued_before ELSE revocation.issued_before END,
 			expires = CASE WHEN excluded.expires > revocation.expires THEN excluded.expires ELSE revocation.expires END`,
 		r.Kind, r.ID, micros(r.Before), micros(r.Expires)); err != nil {
+		return err
+	}
+	if err := x.endGrants(r); err != nil {
 		return err
 	}
 	return x.changed(ChangeRevocation, r.Kind+":"+r.ID)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/offkey/offkey/internal/client"
 	"github.com/offkey/offkey/internal/oauth"
+	"github.com/offkey/offkey/internal/secret"
 )
 
 // Claims is what an access token says (RFC 9068 §2.2).
@@ -38,11 +39,11 @@ type Claims struct {
 
 // Login is how the person of a token signed in. The zero value is no person.
 type Login struct {
-	PersonID string    // "offkey_person": Subject may be pairwise
-	Session  string    // sid
-	AuthTime time.Time // whole seconds
-	ACR      string
-	AMR      []string // RFC 8176
+	PersonID string    `json:"person_id,omitempty"`  // "offkey_person": Subject may be pairwise
+	Session  string    `json:"session_id,omitempty"` // sid
+	AuthTime time.Time `json:"auth_time,omitzero"`   // whole seconds
+	ACR      string    `json:"acr,omitempty"`
+	AMR      []string  `json:"amr,omitempty"` // RFC 8176
 }
 
 // Actor is one link of the act chain, the newest outermost (RFC 8693 §4.1).
@@ -73,6 +74,17 @@ type Authorization struct {
 	Login     Login         // of the person, if there is one
 	Actor     *Actor        // who acts for the subject
 	Confirmation
+	// Nonce and Claims are what a client asked its ID token, and what userinfo
+	// says, to hold.
+	Nonce  string
+	Claims RequestedClaims
+	// Refreshable grants may be renewed by a refresh token, where the client is
+	// registered for that; the token endpoint starts the family.
+	Refreshable bool
+	// Kept says that the store has the grant already, as a code does.
+	Kept bool
+	// RefreshToken is handed out by the grant itself: the next of a family.
+	RefreshToken secret.Text
 	// At is when the decision began: the token counts as issued then, so that
 	// what is revoked while it is made takes it along. Zero is now.
 	At time.Time

@@ -40,7 +40,7 @@ func (g APIKeyExchange) Authorize(ctx context.Context, r Request) (token.Authori
 	if err != nil {
 		return token.Authorization{}, err
 	}
-	resources, err := g.Targets.choose(g.Targets.Known, append(form.Values("resource"), form.Values("audience")...))
+	resources, err := g.Targets.Choose(g.Targets.Known, append(form.Values("resource"), form.Values("audience")...))
 	if err != nil {
 		return token.Authorization{}, err
 	}

@@ -23,14 +23,14 @@ func (g ClientCredentials) Authorize(_ context.Context, who clientauth.Authentic
 	if err := checkConfidential(c); err != nil {
 		return token.Authorization{}, err
 	}
-	scope, err := chooseScope(c, r.Form.Value("scope"))
+	scope, err := ChooseScope(c, r.Form.Value("scope"))
 	if err != nil {
 		return token.Authorization{}, err
 	}
 	if err := checkNoPerson(scope); err != nil {
 		return token.Authorization{}, err
 	}
-	resources, err := g.Targets.choose(c.Resources, r.Form.Values("resource"))
+	resources, err := g.Targets.Choose(c.Resources, r.Form.Values("resource"))
 	if err != nil {
 		return token.Authorization{}, err
 	}

@@ -45,11 +45,11 @@ type DeviceCode struct {
 // device_code, which is not kept, beside what is.
 func (g DeviceCode) Start(ctx context.Context, who clientauth.Authenticated, r Request, origin session.Origin) (deviceCode secret.Text, d session.Device, err error) {
 	c := who.Client()
-	scope, err := chooseScope(c, r.Form.Value("scope"))
+	scope, err := ChooseScope(c, r.Form.Value("scope"))
 	if err != nil {
 		return secret.Text{}, session.Device{}, err
 	}
-	resources, err := g.Targets.choose(c.Resources, r.Form.Values("resource"))
+	resources, err := g.Targets.Choose(c.Resources, r.Form.Values("resource"))
 	if err != nil {
 		return secret.Text{}, session.Device{}, err
 	}

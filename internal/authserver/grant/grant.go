@@ -32,10 +32,10 @@ type Targets struct {
 // maxTargets bounds the audience of one token.
 const maxTargets = 10
 
-// choose returns the audience of a token: the resources asked for and no
+// Choose returns the audience of a token: the resources asked for and no
 // others (RFC 8707 §2.2), compared octet by octet, or the default. Those of a
 // client without resources of its own are the default alone.
-func (t Targets) choose(allowed, requested []string) ([]string, error) {
+func (t Targets) Choose(allowed, requested []string) ([]string, error) {
 	if len(allowed) == 0 {
 		allowed = []string{t.Default}
 	}
@@ -73,11 +73,11 @@ func (t Targets) implied(allowed []string) ([]string, error) {
 	return nil, oauth.InvalidTarget("resource is missing: this client may use several, name the one that the token is for")
 }
 
-// chooseScope returns the scope of a token: what was asked for, if the client
+// ChooseScope returns the scope of a token: what was asked for, if the client
 // may have all of it (RFC 6749 §3.3). It is never narrowed in silence and never
 // widened; a request without scope gets the client's default_scopes, which may
 // be none.
-func chooseScope(c *client.Client, requested string) (oauth.Scope, error) {
+func ChooseScope(c *client.Client, requested string) (oauth.Scope, error) {
 	if requested == "" {
 		return c.DefaultScopes.Intersect(c.Scopes), nil
 	}

@@ -45,6 +45,17 @@ type Store interface {
 	RevocationsNamed(ctx context.Context, names []string) ([]token.Revocation, error)
 	keyring.Store
 
+	IssueCode(ctx context.Context, c token.Code, pushed secret.Hash, e audit.Event) error
+	RedeemCode(ctx context.Context, h secret.Hash, now time.Time) (token.Code, error)
+	KeepGrant(ctx context.Context, g token.Grant, e audit.Event) error
+	Grant(ctx context.Context, id string) (token.Grant, error)
+	RevokeGranted(ctx context.Context, personID, clientID string, e audit.Event) error
+	StartFamily(ctx context.Context, f token.Family, e audit.Event) error
+	Family(ctx context.Context, t token.RefreshToken) (token.Family, error)
+	UseFamily(ctx context.Context, t, next token.RefreshToken, now time.Time, grace time.Duration) (token.Standing, error)
+	PushRequest(ctx context.Context, p session.Pushed, limits session.PushedLimits) error
+	PushedRequest(ctx context.Context, h secret.Hash, now time.Time) (session.Pushed, error)
+
 	APIKey(ctx context.Context, id string) (*apikey.Key, error)
 	APIKeyByFingerprint(ctx context.Context, fingerprint secret.Hash) (*apikey.Key, error)
 	APIKeys(ctx context.Context, f apikey.Filter) (keys []*apikey.Key, next string, err error)
@@ -119,6 +130,9 @@ func Run(t *testing.T, open Open) {
 		{"assertions", testAssertions},
 		{"revocations", testRevocations},
 		{"signing keys", testSigningKeys},
+		{"codes", testCodes},
+		{"refresh families", testFamilies},
+		{"pushed requests", testPushed},
 		{"apikeys", testAPIKeys},
 		{"leaks", testLeaks},
 		{"sealed apikeys", testSealed},

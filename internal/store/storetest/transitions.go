@@ -3,6 +3,7 @@ package storetest
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 	"github.com/offkey/offkey/internal/jose"
 	"github.com/offkey/offkey/internal/keyring"
 	"github.com/offkey/offkey/internal/policy"
+	"github.com/offkey/offkey/internal/secret"
 	"github.com/offkey/offkey/internal/token"
 )
 
@@ -28,6 +30,10 @@ func transitions(b *trial) map[string]func(context.Context, audit.Event) error {
 	b.ok(b.SetRoute(b.ctx(), route, did("route.set")))
 	other, err := policy.ParseRoute("/v1/others/**")
 	b.ok(err)
+	_, family := token.NewRefreshToken()
+	again := aGrant("gr_again")
+	again.ClientID = "cl_9"
+	b.ok(b.KeepGrant(b.ctx(), again, did("grant.created")))
 
 	return map[string]func(context.Context, audit.Event) error{
 		"CreateClient": func(ctx context.Context, e audit.Event) error { return b.CreateClient(ctx, plainClient("cl_new"), e) },
@@ -38,6 +44,16 @@ func transitions(b *trial) map[string]func(context.Context, audit.Event) error {
 		"DeleteClient": func(ctx context.Context, e audit.Event) error { return b.DeleteClient(ctx, "cl_2", e) },
 		"Revoke": func(ctx context.Context, e audit.Event) error {
 			return b.Revoke(ctx, token.Revocation{Kind: token.RevokeToken, ID: "jti", Expires: noon.Add(time.Hour)}, e)
+		},
+		"IssueCode": func(ctx context.Context, e audit.Event) error {
+			return b.IssueCode(ctx, aCode("gr_new", "new code"), secret.Hash{}, e)
+		},
+		"KeepGrant": func(ctx context.Context, e audit.Event) error { return b.KeepGrant(ctx, aGrant("gr_kept"), e) },
+		"StartFamily": func(ctx context.Context, e audit.Event) error {
+			return b.StartFamily(ctx, aFamily(aGrant("gr_family"), family), e)
+		},
+		"RevokeGranted": func(ctx context.Context, e audit.Event) error {
+			return b.RevokeGranted(ctx, "pe_1", "cl_9", e)
 		},
 		"AddSigningKey": func(ctx context.Context, e audit.Event) error {
 			return b.AddSigningKey(ctx, keyring.Key{ID: "k2", Alg: jose.EdDSA, Sealed: []byte("x"), SignFrom: noon}, e)
@@ -77,6 +93,7 @@ func transitions(b *trial) map[string]func(context.Context, audit.Event) error {
 // everything is the state of the store that transitions change.
 func (b *trial) everything() any {
 	b.t.Helper()
+	var grants []token.Grant
 	clients, _, err := b.Clients(b.ctx(), client.Filter{})
 	b.ok(err)
 	keys, _, err := b.APIKeys(b.ctx(), apikey.Filter{})
@@ -89,12 +106,18 @@ func (b *trial) everything() any {
 	b.ok(err)
 	sealed, err := b.SealedAPIKeys(b.ctx())
 	b.ok(err)
-	return []any{shown(clients...), shownKeys(keys...), signing, routes, settings, sealed, b.revoked(), b.entries(), b.changes()}
+	for _, id := range []string{"gr_new", "gr_kept", "gr_family", "gr_again"} {
+		if g, err := b.Grant(b.ctx(), id); !errors.Is(err, token.ErrRevoked) {
+			b.ok(err)
+			grants = append(grants, g)
+		}
+	}
+	return []any{grants, shown(clients...), shownKeys(keys...), signing, routes, settings, sealed, b.revoked(), b.entries(), b.changes()}
 }
 
 func testTransitions(t *testing.T, open Open) {
 	names := []string{
-		"CreateClient", "UpdateClient", "DeleteClient", "Revoke", "AddSigningKey", "DropSigningKey", "ImportAPIKeys", "LearnAPIKey",
+		"IssueCode", "KeepGrant", "StartFamily", "RevokeGranted", "CreateClient", "UpdateClient", "DeleteClient", "Revoke", "AddSigningKey", "DropSigningKey", "ImportAPIKeys", "LearnAPIKey",
 		"UpdateAPIKeys", "ContainAPIKey", "SealAPIKey", "RegisterUpgrade", "SetRoute", "DeleteRoute", "UpdateSettings",
 	}
 	t.Run("each is one with its audit entry: when that cannot be written nothing has happened", func(t *testing.T) {
@@ -123,7 +146,7 @@ func testTransitions(t *testing.T, open Open) {
 			if len(now) != entries+1 || now[entries].Action != "test."+name {
 				t.Fatalf("%s: %d audit entries more, the last of them %q", name, len(now)-entries, now[len(now)-1].Action)
 			}
-			if len(b.changes()) == changes {
+			if views := !slices.Contains([]string{"IssueCode", "KeepGrant", "StartFamily"}, name); views && len(b.changes()) == changes {
 				t.Fatalf("%s: nothing in the change log", name)
 			}
 		}

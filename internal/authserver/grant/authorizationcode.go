@@ -7,7 +7,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/offkey/offkey/internal/authserver/clientauth"
@@ -52,7 +51,7 @@ func (g AuthorizationCode) Authorize(ctx context.Context, who clientauth.Authent
 	); err != nil {
 		return token.Authorization{}, err
 	}
-	resources, err := narrowResources(code.Grant.Resources, r.Form.Values("resource"))
+	resources, err := narrow(code.Grant.Resources, r.Form.Values("resource"))
 	if err != nil {
 		return token.Authorization{}, err
 	}
@@ -154,25 +153,4 @@ func checkCodeKey(code token.Code, proved token.Confirmation) error {
 		return oauth.InvalidGrant("the code is bound to the DPoP key that dpop_jkt named: send a proof made with it")
 	}
 	return nil
-}
-
-// narrowResources returns the audience of a token: what was allowed, or the part
-// of it that this request asks for (RFC 8707 §2.2).
-func narrowResources(allowed, requested []string) ([]string, error) {
-	if len(requested) == 0 {
-		return allowed, nil
-	}
-	var chosen []string
-	for _, r := range requested {
-		if err := oauth.CheckResource(r); err != nil {
-			return nil, err
-		}
-		switch {
-		case !slices.Contains(allowed, r):
-			return nil, oauth.InvalidTarget("resource is not among those of the authorization request")
-		case !slices.Contains(chosen, r):
-			chosen = append(chosen, r)
-		}
-	}
-	return chosen, nil
 }

@@ -54,7 +54,7 @@ func (g Refresh) Authorize(ctx context.Context, who clientauth.Authenticated, r 
 	if a.Scope, err = g.scope(ctx, c, f, r.Form.Value("scope")); err != nil {
 		return token.Authorization{}, err
 	}
-	if a.Resources, err = narrowResources(f.Resources, r.Form.Values("resource")); err != nil {
+	if a.Resources, err = narrow(f.Resources, r.Form.Values("resource")); err != nil {
 		return token.Authorization{}, err
 	}
 	text, next := secret.Text{}, sent

@@ -101,10 +101,10 @@ func (s *Server) writeError(w http.ResponseWriter, r *http.Request, err error) {
 // taken here: a 401 has a challenge (RFC 9110 §15.5.2).
 func challenge(e *oauth.Error) string {
 	switch {
-	case e == errNoApikey: // nothing was wrong with what was not sent
+	case e == errNoApikey, e == errNoToken: // nothing was wrong with what was not sent
 		return oauth.Challenge{Scheme: "Bearer"}.String()
 	case e.Scheme != "":
-		return oauth.ChallengeFor(e.Scheme, e).String()
+		return senderChallenge(oauth.ChallengeFor(e.Scheme, e))
 	case e.Code == oauth.CodeInvalidClient:
 		return oauth.ChallengeFor("Basic", e).String()
 	}

@@ -40,11 +40,27 @@ func (s *Server) introspect(w http.ResponseWriter, r *http.Request) (oauth.Intro
 	if err != nil || !mayKnow(who.Client(), verified) || s.isDisabled(r, verified) || !s.outlives(verified) {
 		return oauth.IntrospectionResponse{}, nil // RFC 7662 §2.2: inactive, and nothing else
 	}
-	c := verified.Claims()
-	return oauth.IntrospectionResponse{
+	return introspected(verified.Claims()), nil
+}
+
+// introspected is what a resource server is told of a token that holds
+// (RFC 7662 §2.2), with what it is bound to (RFC 9449 §6.2, RFC 8705 §3.2) and how
+// its person signed in (RFC 9470 §6.2).
+func introspected(c token.Claims) oauth.IntrospectionResponse {
+	resp := oauth.IntrospectionResponse{
 		Active: true, Scope: c.Scope.String(), ClientID: c.ClientID, TokenType: oauth.TokenTypeBearer,
-		Exp: c.Expires.Unix(), Iat: c.IssuedAt.Unix(), Sub: c.Subject, Aud: c.Audience, Iss: c.Issuer, Jti: c.ID,
-	}, nil
+		Exp: c.Expires.Unix(), Iat: c.IssuedAt.Unix(), Sub: c.Subject, Aud: c.Audience, Iss: c.Issuer, Jti: c.ID, Acr: c.ACR,
+	}
+	if !c.AuthTime.IsZero() {
+		resp.AuthTime = c.AuthTime.Unix()
+	}
+	if c.Bound() {
+		resp.Cnf = &oauth.Confirmation{JKT: c.JKT, X5TS256: c.X5TS256}
+	}
+	if c.JKT != "" {
+		resp.TokenType = oauth.TokenTypeDPoP
+	}
+	return resp
 }
 
 // checkMayIntrospect: nobody asks anonymously (RFC 7662 §2.1).

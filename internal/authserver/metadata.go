@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"html"
 	"net/http"
+	"strings"
 
 	"github.com/offkey/offkey/internal/jose"
 	"github.com/offkey/offkey/internal/oauth"
@@ -20,6 +21,7 @@ var (
 // metadataFor says what this server does, and nothing that it does not
 // (RFC 8414 §2).
 func (s *Server) metadataFor(scopes oauth.Scope) oauth.ServerMetadata {
+	methods := s.authMethods()
 	m := oauth.ServerMetadata{
 		Issuer:                s.options.Issuer,
 		TokenEndpoint:         s.endpoint(pathToken),
@@ -30,12 +32,15 @@ func (s *Server) metadataFor(scopes oauth.Scope) oauth.ServerMetadata {
 		GrantTypesSupported:   []string{oauth.GrantClientCredentials},
 		ProtectedResources:    append([]string{s.options.Resource}, s.options.Resources...),
 
-		TokenEndpointAuthMethodsSupported:                  authMethods,
+		TokenEndpointAuthMethodsSupported:                  methods,
 		TokenEndpointAuthSigningAlgValuesSupported:         authAlgs,
-		RevocationEndpointAuthMethodsSupported:             authMethods,
+		RevocationEndpointAuthMethodsSupported:             methods,
 		RevocationEndpointAuthSigningAlgValuesSupported:    authAlgs,
-		IntrospectionEndpointAuthMethodsSupported:          authMethods,
+		IntrospectionEndpointAuthMethodsSupported:          methods,
 		IntrospectionEndpointAuthSigningAlgValuesSupported: authAlgs,
+
+		DPoPSigningAlgValuesSupported:         proofAlgorithms,
+		TLSClientCertificateBoundAccessTokens: s.options.MutualTLS,
 	}
 	if s.exchange != nil {
 		m.GrantTypesSupported = append(m.GrantTypesSupported, oauth.GrantTokenExchange)
@@ -47,7 +52,38 @@ func (s *Server) metadataFor(scopes oauth.Scope) oauth.ServerMetadata {
 	if s.options.Registrar != nil {
 		m.RegistrationEndpoint = s.endpoint(pathRegister)
 	}
+	if s.options.MTLSBase != "" {
+		m.MTLSEndpointAliases = s.mtlsEndpoints(m)
+	}
 	return m
+}
+
+// authMethods are the ways in which clients prove themselves here.
+func (s *Server) authMethods() []string {
+	if !s.options.MutualTLS {
+		return authMethods
+	}
+	methods := append(authMethods[:len(authMethods):len(authMethods)], oauth.AuthSelfSignedTLSClient)
+	if s.options.ClientCAs != nil {
+		methods = append(methods, oauth.AuthTLSClient)
+	}
+	return methods
+}
+
+// mtlsEndpoints are the endpoints of m where a certificate is asked for
+// (RFC 8705 §5).
+func (s *Server) mtlsEndpoints(m oauth.ServerMetadata) *oauth.MTLSEndpoints {
+	at := func(endpoint string) string {
+		if endpoint == "" {
+			return ""
+		}
+		return s.alias(strings.TrimPrefix(endpoint, s.base))
+	}
+	return &oauth.MTLSEndpoints{
+		TokenEndpoint: at(m.TokenEndpoint), RevocationEndpoint: at(m.RevocationEndpoint), IntrospectionEndpoint: at(m.IntrospectionEndpoint),
+		DeviceAuthorizationEndpoint: at(m.DeviceAuthorizationEndpoint), PushedAuthorizationRequestEndpoint: at(m.PushedAuthorizationRequestEndpoint),
+		RegistrationEndpoint: at(m.RegistrationEndpoint), UserinfoEndpoint: at(m.UserinfoEndpoint),
+	}
 }
 
 // makeMetadata encodes the metadata once, where it cannot change.

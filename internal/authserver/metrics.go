@@ -20,7 +20,7 @@ type Metrics struct {
 func NewMetrics() *Metrics {
 	m := &Metrics{}
 	m.issued = m.counters("offkey_token_issued_total", "Access tokens issued, by how the caller proved itself.", "auth",
-		oauth.AuthClientSecretBasic, oauth.AuthClientSecretPost, oauth.AuthPrivateKeyJWT, "apikey")
+		oauth.AuthClientSecretBasic, oauth.AuthClientSecretPost, oauth.AuthPrivateKeyJWT, oauth.AuthTLSClient, oauth.AuthSelfSignedTLSClient, oauth.AuthNone, "apikey")
 	m.failures = m.counters("offkey_client_auth_failures_total", "Failed client authentications, by cause.", "cause", clientauth.Causes...)
 	m.compat = m.counters("offkey_assertion_compat_total", "Client assertions accepted by audience: compat, by what was let in.", "what",
 		"audience", "lifetime")

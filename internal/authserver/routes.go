@@ -95,13 +95,13 @@ func cors(h http.Handler) http.Handler {
 		header := w.Header()
 		header.Set("Access-Control-Allow-Origin", "*")
 		if r.Method != http.MethodOptions {
-			header.Set("Access-Control-Expose-Headers", "WWW-Authenticate, Retry-After")
+			header.Set("Access-Control-Expose-Headers", "WWW-Authenticate, Retry-After, DPoP-Nonce")
 			h.ServeHTTP(w, r)
 			return
 		}
 		header.Set("Allow", allow+", OPTIONS")
 		header.Set("Access-Control-Allow-Methods", allow)
-		header.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, MCP-Protocol-Version")
+		header.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, DPoP, MCP-Protocol-Version")
 		header.Set("Access-Control-Max-Age", "86400")
 		w.WriteHeader(http.StatusNoContent)
 	})

@@ -9,6 +9,7 @@
 package authserver
 
 import (
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -32,8 +33,6 @@ import (
 type (
 	// Clients finds registered clients.
 	Clients = clientauth.Clients
-	// Spender keeps which assertions were used.
-	Spender = clientauth.Spender
 	// KeySets fetches the keys of clients that have a jwks_uri.
 	KeySets = clientauth.KeySets
 	// Exchanger judges apikeys that are to be exchanged for a token.
@@ -43,6 +42,12 @@ type (
 	// FailureLimits say how many bad credentials are looked at.
 	FailureLimits = clientauth.FailureLimits
 )
+
+// Spender keeps which assertions and proofs were used.
+type Spender interface {
+	clientauth.Spender
+	ProofSpender
+}
 
 // Options are what a Server is made of. Those without a remark are needed.
 type Options struct {
@@ -84,6 +89,18 @@ type Options struct {
 	// DeviceLimits bound the devices that wait at one time; default 1000 of a
 	// client, 10,000 in all.
 	DeviceLimits session.DeviceLimits
+	// Nonces are asked for in every DPoP proof; nil: none is.
+	Nonces *token.Nonces
+	// MutualTLS says that callers can come with a certificate, and MTLSBase where:
+	// the base URL of the endpoints that ask for one, "" if the usual ones do
+	// (RFC 8705 §5).
+	MutualTLS bool
+	MTLSBase  string
+	// ClientCAs issue the certificates of tls_client_auth; nil: nobody does.
+	ClientCAs *x509.CertPool
+	// Certificates are those whose holder a caller proved to be by TLS, its own
+	// first. nil takes the connection's: behind a proxy, that is the proxy's.
+	Certificates func(*http.Request) []*x509.Certificate
 	Now          func() time.Time
 	Log          *slog.Logger
 	Metrics      *Metrics // nil: counted nowhere
@@ -116,7 +133,7 @@ func New(o Options) (*Server, error) {
 	s := &Server{options: o, base: strings.TrimSuffix(o.Issuer, "/"), failures: clientauth.NewFailures(o.Limits), compatLog: limit.New(1.0/3600, 1, 1<<10)}
 	s.auth, err = clientauth.New(clientauth.Options{
 		Issuer: o.Issuer, TokenEndpoint: s.endpoint(pathToken), Clients: o.Clients, Spender: o.Spender, KeySets: o.KeySets,
-		Failures: s.failures, Now: o.Now, AssertionLife: o.AssertionLife, Failed: o.Metrics.authFailed, Compat: s.compatUsed, Used: s.usage.note,
+		Failures: s.failures, Now: o.Now, AssertionLife: o.AssertionLife, ClientCAs: o.ClientCAs, Failed: o.Metrics.authFailed, Compat: s.compatUsed, Used: s.usage.note,
 	})
 	if err != nil {
 		return nil, err
@@ -175,6 +192,9 @@ func checkOptions(o *Options) (*url.URL, error) {
 	if o.Source == nil {
 		o.Source = connectionSource
 	}
+	if o.Certificates == nil {
+		o.Certificates = connectionCertificates
+	}
 	return issuer, nil
 }
 
@@ -187,6 +207,14 @@ func connectionSource(r *http.Request) netip.Addr {
 // endpoint is the URL of one of the paths below.
 func (s *Server) endpoint(path string) string { return s.base + path }
 
+// alias is its URL where a certificate is asked for, "" if there is no other.
+func (s *Server) alias(path string) string {
+	if s.options.MTLSBase == "" {
+		return ""
+	}
+	return strings.TrimSuffix(s.options.MTLSBase, "/") + path
+}
+
 // authenticate proves the client of a request to the endpoint at path.
 func (s *Server) authenticate(r *http.Request, form oauth.Params, path string) (clientauth.Authenticated, error) {
 	return s.auth.Authenticate(r.Context(), s.proof(r, form, path))
@@ -195,6 +223,7 @@ func (s *Server) authenticate(r *http.Request, form oauth.Params, path string) (
 func (s *Server) proof(r *http.Request, form oauth.Params, path string) clientauth.Request {
 	return clientauth.Request{
 		Authorization: r.Header["Authorization"], Form: form, Endpoint: s.endpoint(path), Source: s.options.Source(r),
+		Certificates: s.options.Certificates(r),
 	}
 }
 

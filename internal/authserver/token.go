@@ -36,7 +36,11 @@ func (s *Server) issueToken(w http.ResponseWriter, r *http.Request) (oauth.Token
 		return oauth.TokenResponse{}, err
 	}
 	began := s.options.Now()
-	authorization, how, err := s.authorize(r, form)
+	from, err := s.readSender(w, r, pathToken)
+	if err != nil {
+		return oauth.TokenResponse{}, err
+	}
+	authorization, how, err := s.authorize(r, form, from)
 	if err != nil {
 		return oauth.TokenResponse{}, err
 	}
@@ -50,6 +54,9 @@ func (s *Server) issueToken(w http.ResponseWriter, r *http.Request) (oauth.Token
 		AccessToken: issued.Token, TokenType: oauth.TokenTypeBearer, Scope: issued.Scope.String(),
 		ExpiresIn: int64(issued.Expires.Sub(issued.IssuedAt) / time.Second),
 	}
+	if issued.JKT != "" {
+		resp.TokenType = oauth.TokenTypeDPoP // RFC 9449 §5
+	}
 	if authorization.APIKeyID != "" {
 		resp.IssuedTokenType = oauth.TypeAccessToken // RFC 8693 §2.2.1
 	}
@@ -59,11 +66,11 @@ func (s *Server) issueToken(w http.ResponseWriter, r *http.Request) (oauth.Token
 // authorize proves the client first and looks at the grant then, so that nobody
 // learns about grants who has not proved himself. An apikey that is exchanged is
 // itself the proof. how names it, for counting.
-func (s *Server) authorize(r *http.Request, form oauth.Params) (a token.Authorization, how string, err error) {
+func (s *Server) authorize(r *http.Request, form oauth.Params, from sender) (a token.Authorization, how string, err error) {
 	proof := s.proof(r, form, pathToken)
 	grantType := form.Value("grant_type")
 	if grantType == oauth.GrantTokenExchange && s.exchange != nil && !clientauth.Offered(proof) {
-		a, err = s.exchangeAPIKey(r.Context(), proof, form)
+		a, err = s.exchangeAPIKey(r.Context(), proof, form, from)
 		return a, "apikey", err
 	}
 	who, err := s.auth.Authenticate(r.Context(), proof)
@@ -74,11 +81,35 @@ func (s *Server) authorize(r *http.Request, form oauth.Params) (a token.Authoriz
 		return token.Authorization{}, "", err
 	}
 	if grantType == oauth.GrantTokenExchange {
-		a, err = s.exchangeAPIKey(r.Context(), proof, form)
+		a, err = s.exchangeAPIKey(r.Context(), proof, form, from)
 		return a, "apikey", err
 	}
-	a, err = s.grants[grantType].Authorize(r.Context(), who, grant.Request{Form: form, At: s.options.Now()})
+	a, err = s.grant(r.Context(), grantType, who, grant.Request{Form: form, At: s.options.Now()}, from)
 	return a, who.Method(), err
+}
+
+// grant asks the grant, for a token that is bound to what the sender proved. The
+// proof of a client that can prove itself is spent before, so that a proof that
+// comes twice costs it nothing else; that of others only once they had something
+// to redeem, since what anybody may send must write nothing.
+func (s *Server) grant(ctx context.Context, grantType string, who clientauth.Authenticated, r grant.Request, from sender) (a token.Authorization, err error) {
+	c := who.Client()
+	if r.Confirmation, err = from.bind(c); err != nil {
+		return a, err
+	}
+	if err := checkFAPIToken(who, from, r.Confirmation); err != nil {
+		return a, err
+	}
+	if c.Confidential() {
+		if err := s.spendProof(ctx, from.proof); err != nil {
+			return a, err
+		}
+		return s.grants[grantType].Authorize(ctx, who, r)
+	}
+	if a, err = s.grants[grantType].Authorize(ctx, who, r); err != nil {
+		return a, err
+	}
+	return a, s.spendProof(ctx, from.proof)
 }
 
 func (s *Server) supports(grantType string) bool {
@@ -104,7 +135,7 @@ func checkMayAsk(c *client.Client, grantType string, supported bool) error {
 
 // exchangeAPIKey trades an apikey for a token. A wrong apikey is a bad
 // credential like any other, and counts against its source.
-func (s *Server) exchangeAPIKey(ctx context.Context, proof clientauth.Request, form oauth.Params) (token.Authorization, error) {
+func (s *Server) exchangeAPIKey(ctx context.Context, proof clientauth.Request, form oauth.Params, from sender) (token.Authorization, error) {
 	if err := s.checkSource(proof.Source); err != nil {
 		return token.Authorization{}, err
 	}
@@ -112,7 +143,13 @@ func (s *Server) exchangeAPIKey(ctx context.Context, proof clientauth.Request, f
 	if form.Has("subject_token") && isBadCredential(err) {
 		s.countGuess(proof.Source)
 	}
-	return a, err
+	if err != nil {
+		return a, err
+	}
+	if a.Confirmation, err = from.bind(a.Client); err != nil {
+		return a, err
+	}
+	return a, s.spendProof(ctx, from.proof)
 }
 
 // checkSource refuses a source that has sent too many bad credentials.

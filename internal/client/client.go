@@ -113,6 +113,11 @@ func (c Credential) Live(now time.Time) bool { return c.Expires.IsZero() || now.
 // Allows reports whether the client is registered for the grant type.
 func (c *Client) Allows(grantType string) bool { return slices.Contains(c.Grants, grantType) }
 
+// TakesCompat reports whether an assertion of the client may name other
+// audiences than the issuer. The FAPI 2.0 Security Profile §5.3.2.1 allows that
+// to nobody.
+func (c *Client) TakesCompat() bool { return c.Audience == Compat && c.Profile != ProfileFAPI2 }
+
 // Confidential reports whether the client proves itself at all.
 func (c *Client) Confidential() bool { return c.AuthMethod != "" && c.AuthMethod != oauth.AuthNone }
 

@@ -12,11 +12,12 @@ import (
 )
 
 // maxSpent bounds the jti that are remembered at one time: 160 MB. Only clients
-// that have proved themselves can bring new ones.
+// that have proved themselves, or redeem what a person allowed, can bring new
+// ones.
 const maxSpent = 4 << 20
 
 // errSpentFull is answered, and nobody let in, beyond maxSpent.
-var errSpentFull = errors.New("too many client assertions at one time: none is accepted until some have expired")
+var errSpentFull = errors.New("too many client assertions and proofs at one time: none is accepted until some have expired")
 
 // spent is every jti that was used and may come again. Whether one is fresh is
 // asked of memory, where only the writer's goroutine looks; a commit puts all
@@ -29,7 +30,7 @@ type spent struct {
 	now  []spending // by the transaction that runs
 }
 
-// assertion is half of the SHA-256 of client id and jti.
+// assertion is half of the SHA-256 of client id and jti, or of key and jti.
 type assertion [16]byte
 
 type spending struct {
@@ -45,12 +46,30 @@ func assertionOf(clientID, jti string) assertion {
 	return assertion(sum[:16])
 }
 
+// proofOf is the same for a proof. It begins with a length that no client id has,
+// so that no proof is taken for an assertion.
+func proofOf(jkt, jti string) assertion {
+	b := binary.AppendUvarint(make([]byte, 0, 256), 1<<40)
+	b = binary.AppendUvarint(b, uint64(len(jkt)))
+	sum := sha256.Sum256(append(append(b, jkt...), jti...))
+	return assertion(sum[:16])
+}
+
 // SpendAssertion notes that a client has used the jti of an assertion, and
 // reports whether it is the first to come with it. Of any number that arrive
 // together exactly one is fresh, and stays so over a crash. The jti may be
 // forgotten after expires.
 func (db *DB) SpendAssertion(ctx context.Context, clientID, jti string, expires time.Time) (fresh bool, err error) {
-	id := assertionOf(clientID, jti)
+	return db.spend(ctx, assertionOf(clientID, jti), expires)
+}
+
+// SpendProof is SpendAssertion for the jti of a DPoP proof made with the key of
+// that thumbprint (RFC 9449 §11.1).
+func (db *DB) SpendProof(ctx context.Context, jkt, jti string, expires time.Time) (fresh bool, err error) {
+	return db.spend(ctx, proofOf(jkt, jti), expires)
+}
+
+func (db *DB) spend(ctx context.Context, id assertion, expires time.Time) (fresh bool, err error) {
 	err = db.changeInMemory(ctx, func(x *tx) (err error) {
 		fresh, err = x.w.spent.spend(id, expires)
 		return err

@@ -29,6 +29,8 @@ type ProofRequest struct {
 	// URL is where the request went, as the caller saw it. Its query and
 	// fragment count for nothing.
 	URL string
+	// Alias is another URL of the same place; optional.
+	Alias string
 	// AccessToken is what is sent along, "" where none is: at a token endpoint.
 	AccessToken string
 	// JKT is the thumbprint that the access token is bound to.
@@ -39,7 +41,8 @@ type ProofRequest struct {
 // Proof is a DPoP proof that has been checked (RFC 9449 §4.3), but for two rules
 // that need a memory: whether its jti was used before, and its nonce.
 type Proof struct {
-	JKT     string    // thumbprint of the key that made it
+	JKT     string // thumbprint of the key that made it
+	Alg     jose.Algorithm
 	ID      string    // jti
 	Nonce   string    // "" if it has none
 	Expires time.Time // when it is too old to be accepted by any clock that is right
@@ -74,14 +77,14 @@ func CheckProof(headers []string, r ProofRequest) (Proof, error) {
 	if err := cmp.Or(
 		checkProofClaims(c),
 		checkProofMethod(c.Method, r.Method),
-		checkProofURL(c.URL, r.URL),
+		checkProofURL(c.URL, r.URL, r.Alias),
 		checkProofTime(c.IssuedAt.Time(), r.At),
 		checkProofToken(c.AccessTokenHash, r.AccessToken),
 		checkProofKey(jkt, r.JKT),
 	); err != nil {
 		return Proof{}, err
 	}
-	return Proof{JKT: jkt, ID: c.ID, Nonce: c.Nonce, Expires: c.IssuedAt.Time().Add(ProofAge + proofSkew)}, nil
+	return Proof{JKT: jkt, Alg: signed.Header.Alg, ID: c.ID, Nonce: c.Nonce, Expires: c.IssuedAt.Time().Add(ProofAge + proofSkew)}, nil
 }
 
 // oneProof: there is one DPoP header, and one proof in it (RFC 9449 §4.3 item 1).
@@ -139,8 +142,8 @@ func checkProofMethod(htm, method string) error {
 
 // checkProofURL: htu is the URL without query and fragment (RFC 9449 §4.3 item
 // 9), compared as RFC 3986 §6.2.2 and §6.2.3 have it.
-func checkProofURL(htu, url string) error {
-	if sameProofURL(htu, url) {
+func checkProofURL(htu, url, alias string) error {
+	if sameProofURL(htu, url) || alias != "" && sameProofURL(htu, alias) {
 		return nil
 	}
 	return oauth.InvalidDPoPProof("htu of the DPoP proof is not the URL of this request, which is " + withoutQuery(url))

@@ -53,7 +53,7 @@ func (a *Authenticator) checkAudience(c *client.Client, aud jose.Audience, endpo
 	if !aud.WasArray && aud.Has(issuer) {
 		return nil
 	}
-	if c.Audience == client.Compat && (aud.Has(issuer) || aud.Has(a.options.TokenEndpoint) || endpoint != "" && aud.Has(endpoint)) {
+	if c.TakesCompat() && (aud.Has(issuer) || aud.Has(a.options.TokenEndpoint) || endpoint != "" && aud.Has(endpoint)) {
 		a.options.Compat(c, "audience")
 		return nil
 	}
@@ -72,7 +72,7 @@ func (a *Authenticator) checkAudience(c *client.Client, aud jose.Audience, endpo
 func (a *Authenticator) checkTimes(c *client.Client, claims assertionClaims) *failure {
 	strict := a.options.AssertionLife
 	most := strict
-	if c.Audience == client.Compat {
+	if c.TakesCompat() {
 		most = max(strict, compatLife)
 	}
 	now := a.options.Now()

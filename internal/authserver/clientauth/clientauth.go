@@ -1,7 +1,8 @@
 // Package clientauth proves that a request comes from the client that it names.
 // Each method is a file: secret.go for client_secret_basic and
 // client_secret_post, assertion.go and assertionclaims.go for private_key_jwt,
-// public.go for clients that cannot prove anything. What proves itself becomes
+// mtls.go for tls_client_auth and self_signed_tls_client_auth, public.go for
+// clients that cannot prove anything. What proves itself becomes
 // an Authenticated, and only this package makes one.
 //
 // Until a client has proved itself every refusal has the same words and the
@@ -12,6 +13,7 @@ package clientauth
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"net/netip"
 	"time"
@@ -26,6 +28,7 @@ type Authenticated struct {
 	client     *client.Client
 	method     string
 	credential string
+	alg        jose.Algorithm
 }
 
 // Client returns the client, nil for the zero value.
@@ -37,6 +40,9 @@ func (a Authenticated) Method() string { return a.method }
 // Credential returns the id of the credential that proved it, "" where the keys
 // are fetched.
 func (a Authenticated) Credential() string { return a.credential }
+
+// Alg returns the algorithm of the assertion that proved it, "" for other methods.
+func (a Authenticated) Alg() jose.Algorithm { return a.alg }
 
 // Clients finds registered clients.
 type Clients interface {
@@ -72,6 +78,8 @@ type Options struct {
 	// AssertionLife is the longest that an assertion may live, but for clients
 	// with audience: compat; 0 is 5 minutes.
 	AssertionLife time.Duration
+	// ClientCAs issue the certificates of tls_client_auth; nil: nobody does.
+	ClientCAs *x509.CertPool
 
 	// Failed is told why each authentication failed: one of the Cause constants.
 	Failed func(cause string)
@@ -88,6 +96,9 @@ type Request struct {
 	Form          oauth.Params
 	Endpoint      string     // the URL of the endpoint called
 	Source        netip.Addr // who sent it, for limits
+	// Certificates are those whose holder the sender proved to be by TLS, its own
+	// first; none without TLS or without one.
+	Certificates []*x509.Certificate
 }
 
 // Authenticator proves clients. Safe for concurrent use.
@@ -152,7 +163,11 @@ func (a *Authenticator) Authenticate(ctx context.Context, r Request) (Authentica
 	if credential != "" {
 		a.options.Used(c.ID, credential, a.options.Now())
 	}
-	return Authenticated{client: c, method: try.method(), credential: credential}, nil
+	proved := Authenticated{client: c, method: try.method(), credential: credential}
+	if assertion, ok := try.(*assertionAttempt); ok {
+		proved.alg = assertion.jwt.Header().Alg
+	}
+	return proved, nil
 }
 
 // maxClientID is the longest client id that is looked for, in bytes.

@@ -7,9 +7,10 @@ import (
 )
 
 // Offered reports whether a request tries to prove a client at all. A client_id
-// alone does not.
+// alone does not, a certificate does beside one.
 func Offered(r Request) bool {
-	return len(r.Authorization) > 0 || r.Form.Has("client_secret") || offersAssertion(r.Form)
+	return len(r.Authorization) > 0 || r.Form.Has("client_secret") || offersAssertion(r.Form) ||
+		len(r.Certificates) > 0 && r.Form.Has("client_id")
 }
 
 // read finds the one method that a request uses.
@@ -24,6 +25,8 @@ func read(r Request) (attempt, error) {
 		return readAssertion(r)
 	case r.Form.Has("client_secret"):
 		return readPost(r.Form)
+	case len(r.Certificates) > 0:
+		return readTLS(r)
 	}
 	return readPublic(r.Form)
 }
@@ -33,7 +36,9 @@ func offersAssertion(form oauth.Params) bool {
 }
 
 // checkOneMethod refuses a request that proves its client in two ways, since
-// either could be the wrong one (RFC 6749 §2.3).
+// either could be the wrong one (RFC 6749 §2.3). A certificate is no second way:
+// its tokens may be bound to it whatever the method (RFC 8705 §3), and a client
+// that is registered for it cannot prove itself otherwise.
 func checkOneMethod(r Request) error {
 	var offered []string
 	for range r.Authorization {

@@ -15,7 +15,7 @@ type publicAttempt struct{ id string }
 func (p *publicAttempt) claimed() string { return p.id }
 func (p *publicAttempt) method() string  { return oauth.AuthNone }
 
-const noAuthentication = "no client authentication in the request: send it as client_secret_basic, client_secret_post or private_key_jwt, whichever the client is registered for"
+const noAuthentication = "no client authentication in the request: send it as client_secret_basic, client_secret_post, private_key_jwt or by a TLS client certificate, whichever the client is registered for"
 
 func readPublic(form oauth.Params) (attempt, error) {
 	id := form.Value("client_id")

@@ -100,6 +100,8 @@ func howRegistered(method string) string {
 		return "client_secret_basic, in the Authorization header (golang.org/x/oauth2: AuthStyleInHeader)"
 	case oauth.AuthClientSecretPost:
 		return "client_secret_post, in the body (golang.org/x/oauth2: AuthStyleInParams)"
+	case oauth.AuthTLSClient, oauth.AuthSelfSignedTLSClient:
+		return method + ", a certificate of the TLS connection"
 	}
 	return "private_key_jwt, a signed client_assertion"
 }

@@ -40,6 +40,7 @@ type Store interface {
 	TouchClients(ctx context.Context, used map[string]map[string]time.Time) error
 
 	SpendAssertion(ctx context.Context, clientID, jti string, expires time.Time) (fresh bool, err error)
+	SpendProof(ctx context.Context, jkt, jti string, expires time.Time) (fresh bool, err error)
 	Revoke(ctx context.Context, r token.Revocation, e audit.Event) error
 	Revocations(ctx context.Context, now time.Time) ([]token.Revocation, error)
 	RevocationsNamed(ctx context.Context, names []string) ([]token.Revocation, error)

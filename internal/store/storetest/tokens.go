@@ -24,6 +24,37 @@ func (b *trial) spend(clientID, jti string, expires time.Time) bool {
 
 func testAssertions(t *testing.T, open Open) {
 	soon := noon.Add(time.Minute)
+	t.Run("checklist_146 the jti of a proof is fresh once, by its key, and no assertion's", func(t *testing.T) {
+		b := setUp(t, open)
+		spend := func(jkt, jti string) bool {
+			fresh, err := b.SpendProof(b.ctx(), jkt, jti, soon)
+			b.ok(err)
+			return fresh
+		}
+		if !spend("k1", "a") || spend("k1", "a") || !spend("k2", "a") || !spend("k", "1a") || !b.spend("k1", "a", soon) {
+			t.Error("the same key and jti are spent once, and nothing else is taken for them")
+		}
+		b.reopen()
+		if spend("k1", "a") {
+			t.Error("fresh again after the store was opened")
+		}
+	})
+	t.Run("checklist_146 of 64 proofs with one jti that arrive together one is fresh", func(t *testing.T) {
+		b := setUp(t, open)
+		var fresh atomic.Int32
+		together(64, func(int) {
+			ok, err := b.SpendProof(b.ctx(), "k1", "a", soon)
+			if err != nil {
+				t.Error(err)
+			}
+			if ok {
+				fresh.Add(1)
+			}
+		})
+		if fresh.Load() != 1 {
+			t.Errorf("%d were fresh", fresh.Load())
+		}
+	})
 	t.Run("a jti is fresh once", func(t *testing.T) {
 		b := setUp(t, open)
 		if !b.spend("cl_1", "a", soon) || b.spend("cl_1", "a", soon) || b.spend("cl_1", "a", soon.Add(time.Hour)) {

@@ -117,7 +117,7 @@ func (a *App) open(ctx context.Context, cfg *config.Loaded) (err error) {
 		Alg: cfg.Signing.Alg, RotateEvery: time.Duration(cfg.Signing.RotateEvery),
 		PublishAhead: time.Duration(cfg.Signing.PublishAhead), KeepAfter: time.Duration(cfg.Signing.KeepAfter),
 	}, a.Now)
-	a.views = newViews(a.db, ring, cfg, a.Log, a.Now)
+	a.views = newViews(a.db, a.data.master, ring, cfg, a.Log, a.Now)
 	a.recorder = &recorder{tally: traffic.NewTally(), db: a.db}
 	if err := a.views.load(ctx); err != nil {
 		return err

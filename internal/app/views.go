@@ -12,8 +12,10 @@ import (
 	"github.com/offkey/offkey/internal/apikey"
 	"github.com/offkey/offkey/internal/client"
 	"github.com/offkey/offkey/internal/config"
+	"github.com/offkey/offkey/internal/directory"
 	"github.com/offkey/offkey/internal/keyring"
 	"github.com/offkey/offkey/internal/policy"
+	"github.com/offkey/offkey/internal/secret"
 	"github.com/offkey/offkey/internal/store"
 	"github.com/offkey/offkey/internal/token"
 )
@@ -31,6 +33,7 @@ type views struct {
 	settings    atomic.Pointer[policy.Settings]
 	apikeys     *apikey.Index
 	clients     *client.Cache
+	people      *directory.Directory
 	revocations *token.Revocations
 	ring        *keyring.Manager
 
@@ -42,11 +45,12 @@ type views struct {
 // ask.
 const clientCacheSize = 20_000
 
-func newViews(db *store.DB, ring *keyring.Manager, cfg *config.Loaded, log *slog.Logger, now func() time.Time) *views {
+func newViews(db *store.DB, master *secret.MasterKey, ring *keyring.Manager, cfg *config.Loaded, log *slog.Logger, now func() time.Time) *views {
 	v := &views{
 		db: db, log: log, now: now, ring: ring,
 		apikeys: apikey.NewIndex(), revocations: new(token.Revocations),
 		clients: client.NewCache(db.Client, clientCacheSize),
+		people:  directory.New(directory.Options{Store: db, Master: master, Now: now}),
 	}
 	v.file.Store(cfg)
 	return v
@@ -60,6 +64,7 @@ func (v *views) load(ctx context.Context) error {
 }
 
 func (v *views) loadAll(ctx context.Context) error {
+	v.people.ForgetAll()
 	if err := v.ring.Load(ctx); err != nil {
 		return err
 	}
@@ -185,6 +190,10 @@ func (v *views) renewAll(ctx context.Context, changes []store.Change) error {
 		switch c.Kind {
 		case store.ChangeClient:
 			v.clients.Forget(c.ID)
+		case store.ChangePerson:
+			v.people.Forget(c.ID)
+		case store.ChangeGroup:
+			v.people.ForgetAll()
 		case store.ChangeAPIKey:
 			apikeys = append(apikeys, c.ID)
 		case store.ChangeRoute, store.ChangeSetting:

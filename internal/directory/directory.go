@@ -2,8 +2,11 @@
 // they can prove themselves, and which scopes they may hand on. Service accounts
 // are not here: they are clients, have no password and cannot sign in.
 //
-// Browser sessions are package session; the pages by which people sign in are
-// package signin.
+//	name, password -> Directory.CheckPassword -> Standing -> session
+//
+// A Standing is a person with what their groups say, and every way in asks it
+// whether it is open. Browser sessions are package session; the pages by which
+// people sign in are package signin.
 package directory
 
 import (
@@ -44,10 +47,34 @@ type Person struct {
 	LastSignIn time.Time                  `json:"last_sign_in,omitzero"`
 }
 
-// Group is people who may do the same. A role is a group.
+// Where the definition of a person or a group is kept, beside the names of
+// upstream providers.
+const (
+	SourceAPI  = "api"  // made by an operator
+	SourceFile = "file" // declared in the configuration, read-only elsewhere
+)
+
+// The groups that are always there.
+const (
+	// Everyone has every person in it: its policy is the global one.
+	Everyone = "everyone"
+	// Admins are who the first administrator belongs to.
+	Admins = "admins"
+)
+
+// RoleAdmin lets members operate offkey: see and change all in the console. A
+// role is about offkey itself and opens nothing of the API.
+const RoleAdmin = "admin"
+
+// Group is people who may do the same. A role of the API is a group.
 type Group struct {
-	Name   string      `json:"name"`
-	Scopes oauth.Scope `json:"scopes"` // what its members may hand on to clients
+	Name    string      `json:"name"`
+	Scopes  oauth.Scope `json:"scopes"`          // what its members may hand on to clients
+	Roles   []string    `json:"roles,omitempty"` // what they may do with offkey itself
+	Policy  Policy      `json:"policy"`
+	Source  string      `json:"source"`
+	Created time.Time   `json:"created"`
+	Updated time.Time   `json:"updated,omitzero"`
 }
 
 // NewID makes the id of a person. It never meets the id of a client (RFC 9068
@@ -72,4 +99,17 @@ func MayGrant(groups ...Group) oauth.Scope {
 var (
 	ErrNotFound = errors.New("no such person")
 	ErrExists   = errors.New("a person with this name or email exists")
+	ErrNoGroup  = errors.New("no such group")
+	ErrInvalid  = errors.New("a person cannot be made so")
+	ErrSpent    = errors.New("it was used already, is too old, or never was") // of what can be used once
 )
+
+// Filter chooses the people of a list. Its zero value takes all, a page at a
+// time.
+type Filter struct {
+	Group  string // "" is any
+	Status Status // "" is any
+	Source string // "" is any
+	Limit  int    // the most that one page holds; 0 is a hundred
+	After  string // the cursor that the page before gave, "" for the first
+}

@@ -119,6 +119,7 @@ func useAll(t *testing.T, db *DB) {
 	ok(err)
 	_, err = db.ChangesSince(ctx, 0, 1)
 	ok(err)
+	usePeople(t, db)
 	for _, at := range []time.Time{now, now.AddDate(1, 0, 0)} {
 		_, err = db.Clean(ctx, at, 1000)
 		ok(err)
@@ -164,6 +165,7 @@ func TestQueriesGoByIndex(t *testing.T) {
 	whole := []string{
 		"FROM route ORDER BY match", "FROM setting", "FROM signing_key ORDER BY", "FROM sealed_apikey GROUP BY", "FROM sqlite_schema",
 		"coalesce(min(seq), 1) FROM change_log", "(SELECT max(seq) FROM change_log)", "coalesce(min(hour), 0) FROM traffic", "SELECT ids FROM spent_assertion",
+		"FROM people_group ORDER BY name", "count(*) FROM people_group", "FROM person_group GROUP BY",
 		"FROM revocation WHERE expires > ? ORDER BY", "SELECT sqlite_version()",
 	}
 	looked := 0

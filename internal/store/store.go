@@ -154,6 +154,8 @@ const (
 	ChangeSetting    = "setting"
 	ChangeRevocation = "revocation" // its ID is "<kind>:<id>" of the revocation
 	ChangeSigningKey = "signing_key"
+	ChangePerson     = "person"
+	ChangeGroup      = "group" // of people
 )
 
 // Change says that something is no longer as it was, for whoever keeps a view

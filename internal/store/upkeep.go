@@ -12,7 +12,7 @@ import (
 
 // Clean forgets up to limit things that have had their time at now: spent jti,
 // revocations, devices, codes, grants, browser sessions and what waits in them,
-// lines of the change log, traffic. It returns how many it has
+// one-time links, lines of the change log, traffic. It returns how many it has
 // deleted; fewer than limit means that it is done. Small limits, called often,
 // keep writers from waiting.
 func (db *DB) Clean(ctx context.Context, now time.Time, limit int) (deleted int, err error) {
@@ -35,6 +35,9 @@ func (db *DB) Clean(ctx context.Context, now time.Time, limit int) (deleted int,
 					WHERE at < ? AND seq < (SELECT max(seq) FROM change_log) ORDER BY seq LIMIT ?)`, micros(now.Add(-keepChanges)), limit)
 			},
 			func(limit int) (int64, error) { return x.cleanGrants(now, limit) },
+			func(limit int) (int64, error) {
+				return x.exec(`DELETE FROM person_link WHERE (purpose, person_id) IN (SELECT purpose, person_id FROM person_link WHERE expires < ? ORDER BY expires LIMIT ?)`, micros(now), limit)
+			},
 			func(limit int) (int64, error) {
 				n, err := x.pruneTraffic(now.Add(-db.options.KeepTraffic), limit)
 				return int64(n), err

@@ -17,6 +17,7 @@ import (
 	"github.com/offkey/offkey/internal/apikey"
 	"github.com/offkey/offkey/internal/audit"
 	"github.com/offkey/offkey/internal/client"
+	"github.com/offkey/offkey/internal/directory"
 	"github.com/offkey/offkey/internal/keyring"
 	"github.com/offkey/offkey/internal/policy"
 	"github.com/offkey/offkey/internal/secret"
@@ -38,6 +39,15 @@ type Store interface {
 	UpdateClient(ctx context.Context, id string, update func(*client.Client) error, e audit.Event) (*client.Client, error)
 	DeleteClient(ctx context.Context, id string, e audit.Event) error
 	TouchClients(ctx context.Context, used map[string]map[string]time.Time) error
+
+	directory.Store
+	People(ctx context.Context, f directory.Filter) (people []*directory.Person, next string, err error)
+	DeletePerson(ctx context.Context, id string, e audit.Event) error
+	EndPerson(ctx context.Context, id string, e audit.Event) error
+	Groups(ctx context.Context) ([]directory.Group, error)
+	Members(ctx context.Context) (map[string]int, error)
+	UpdateGroup(ctx context.Context, name string, update func(g *directory.Group, there bool) error, e audit.Event) (directory.Group, error)
+	DeleteGroup(ctx context.Context, name string, e audit.Event) error
 
 	SpendAssertion(ctx context.Context, clientID, jti string, expires time.Time) (fresh bool, err error)
 	SpendProof(ctx context.Context, jkt, jti string, expires time.Time) (fresh bool, err error)
@@ -128,6 +138,9 @@ func Run(t *testing.T, open Open) {
 		{"audit", testAudit},
 		{"changes", testChanges},
 		{"clients", testClients},
+		{"people", testPeople},
+		{"groups", testGroups},
+		{"links", testLinks},
 		{"assertions", testAssertions},
 		{"revocations", testRevocations},
 		{"signing keys", testSigningKeys},

@@ -1,0 +1,107 @@
+package directory
+
+import (
+	_ "embed"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"unicode/utf8"
+)
+
+// The length of a password, in characters.
+const (
+	ShortestPassword = 10
+	LongestPassword  = 256
+)
+
+//go:embed commonpasswords.txt
+var commonPasswords string
+
+// common are the passwords that guessing begins with, in lower case.
+var common = sync.OnceValue(func() map[string]bool {
+	all := map[string]bool{}
+	for line := range strings.Lines(commonPasswords) {
+		if line = strings.TrimSpace(line); line != "" && line[0] != '#' {
+			all[line] = true
+		}
+	}
+	return all
+})
+
+// ErrPassword is why a password may not be chosen. What is joined to it is for
+// whoever chose it.
+var ErrPassword = errors.New("choose another password")
+
+// CheckPassword holds a new password to the policy: length, and no word that
+// guessing begins with (NIST SP 800-63B §5.1.1.2). It asks for no kinds of
+// characters. The error never repeats the password.
+func CheckPassword(p *Person, password string) error {
+	length := utf8.RuneCountInString(password)
+	plain := plainPassword(password)
+	switch {
+	case !utf8.ValidString(password) || strings.ContainsRune(password, 0):
+		return fmt.Errorf("%w: it has a character that is none", ErrPassword)
+	case length < ShortestPassword:
+		return fmt.Errorf("%w: it needs at least %d characters", ErrPassword, ShortestPassword)
+	case length > LongestPassword || len(password) > longestPassphrase:
+		return fmt.Errorf("%w: it has more than %d characters", ErrPassword, LongestPassword)
+	case isOwn(p, plain):
+		return fmt.Errorf("%w: it is your name or email address", ErrPassword)
+	case common()[plain] || isRow(plain):
+		return fmt.Errorf("%w: it is one of those that are guessed first", ErrPassword)
+	}
+	return nil
+}
+
+// plainPassword is a password as guesses are compared: in lower case, without
+// what is put at the end to please a policy.
+func plainPassword(password string) string {
+	plain := strings.ToLower(normal(password))
+	if cut := strings.TrimRight(plain, "!?.,*#$@ "); cut != "" {
+		return cut
+	}
+	return plain
+}
+
+// isOwn reports whether a password is what everybody knows of the person: the
+// name, the address, the part before the @, also twice or with digits after it.
+func isOwn(p *Person, plain string) bool {
+	if p == nil {
+		return false
+	}
+	local, _, _ := strings.Cut(LoginOf(p.Email), "@")
+	for _, own := range []string{LoginOf(p.Name), LoginOf(p.Email), local} {
+		if own != "" && (plain == own || plain == own+own || len(own) >= 3 && strings.Trim(strings.TrimPrefix(plain, own), "0123456789") == "") {
+			return true
+		}
+	}
+	return false
+}
+
+// isRow reports whether a password is one character again and again, a short
+// piece repeated, or characters in a row, as in abcdefghij or 9876543210.
+func isRow(plain string) bool {
+	runes := []rune(plain)
+	for piece := 1; piece <= 3; piece++ {
+		repeated := len(runes) > piece
+		for i := piece; i < len(runes); i++ {
+			repeated = repeated && runes[i] == runes[i-piece]
+		}
+		if repeated {
+			return true
+		}
+	}
+	for _, row := range []string{"01234567890123456789", "abcdefghijklmnopqrstuvwxyz", "qwertyuiopasdfghjklzxcvbnm", "qwertzuiopasdfghjklyxcvbnm", "azertyuiopqsdfghjklmwxcvbn"} {
+		if backwards := []rune(row); strings.Contains(row, plain) || strings.Contains(string(reversed(backwards)), plain) {
+			return true
+		}
+	}
+	return false
+}
+
+func reversed(r []rune) []rune {
+	slices.Reverse(r)
+	return r
+}

@@ -1,0 +1,78 @@
+package directory
+
+import (
+	"errors"
+	"strings"
+	"testing"
+)
+
+func TestPasswordPolicy(t *testing.T) {
+	p := &Person{Name: "Ana.Lopez", Email: "alopez1978@example.com"}
+	for _, tc := range []struct {
+		name, password string
+		ok             bool
+	}{
+		{"ten characters", "vX3 tree o", true},
+		{"a passphrase without digits or signs", "paper boats in the harbour", true},
+		{"ten characters of two bytes", "åßçðéƒñøœ¥", true},
+		{"256 characters", strings.Repeat("ab cd.", 42) + "wxyz", true},
+		{"nine characters", "vX3 tree!", false},
+		{"257 characters", strings.Repeat("ab cd.", 42) + "wxyz!", false},
+		{"256 characters of many bytes", strings.Repeat("道路 x地", 40), true},
+		{"empty", "", false},
+		{"the name", "ana.lopez!", false},
+		{"the name in other letters", "ANA.LOPEZ1", false},
+		{"the name twice", "ana.lopezana.lopez", false},
+		{"the address", "alopez1978@example.com", false},
+		{"the part before the @", "alopez1978", false},
+		{"with a year behind", "ana.lopez1978", false},
+		{"with words behind is another", "ana.lopez likes boats", true},
+		{"one of the commonest", "password123", false},
+		{"one of the commonest in other letters", "PassWord123", false},
+		{"one of the commonest with signs behind", "password1!!", false},
+		{"digits in a row", "1234567890", false},
+		{"digits in a row backwards", "9876543210", false},
+		{"letters in a row", "abcdefghij", false},
+		{"keys in a row", "qwertyuiop", false},
+		{"keys in a row backwards", "poiuytrewq", false},
+		{"one character", "aaaaaaaaaaaa", false},
+		{"two characters", "abababababab", false},
+		{"three characters", "abcabcabcabc", false},
+		{"no text", "\xff\xfe0123456789", false},
+		{"with NUL", "paper\x00boats", false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			err := CheckPassword(p, tc.password)
+			if (err == nil) != tc.ok || err != nil && !errors.Is(err, ErrPassword) {
+				t.Fatalf("%v", err)
+			}
+			if err != nil && len(tc.password) > 8 && strings.Contains(err.Error(), tc.password) {
+				t.Errorf("the error repeats it: %v", err)
+			}
+		})
+	}
+	if err := CheckPassword(nil, "paper boats"); err != nil {
+		t.Errorf("of nobody in particular: %v", err)
+	}
+}
+
+func TestTheListHoldsWhatCanBeCompared(t *testing.T) {
+	if len(common()) < 100 {
+		t.Fatalf("it has %d lines", len(common()))
+	}
+	for password := range common() {
+		if plain := plainPassword(password); plain != password {
+			t.Errorf("%q is compared as %q and so never found", password, plain)
+		}
+	}
+}
+
+func FuzzCheckPassword(f *testing.F) {
+	f.Add("ana", "ana@example.com", "paper boats")
+	f.Add("", "@", "")
+	f.Fuzz(func(t *testing.T, name, email, password string) {
+		if err := CheckPassword(&Person{Name: name, Email: email}, password); err == nil && (len(password) < ShortestPassword || len(password) > longestPassphrase) {
+			t.Errorf("%q is taken", password)
+		}
+	})
+}

@@ -13,12 +13,17 @@ import (
 	"sync"
 )
 
-// forwarder is the reverse proxy of one call; its hooks are bound to the call
-// once, and pooled with it.
-type forwarder struct{ proxy *httputil.ReverseProxy }
+// forwarder is what carries one call: the lean client, or for what is unusual the
+// reverse proxy of the standard library. Its hooks are bound to the call once, and
+// pooled with it.
+type forwarder struct {
+	lean  *leanCall
+	proxy *httputil.ReverseProxy
+}
 
 func newCall(g *Gateway) *call {
 	c := &call{g: g}
+	c.forwarder.lean = newLeanCall(c)
 	c.forwarder.proxy = &httputil.ReverseProxy{
 		Rewrite:        c.rewrite,
 		ModifyResponse: c.answered,
@@ -44,7 +49,7 @@ func (c *call) forward() {
 	c.r.URL.RawQuery = "" // the raw one is judged and sent; nobody shall clean it in between
 	var target url.URL
 	exact := setTarget(&target, c.target)
-	c.forwarder.proxy.Transport = c.upstream.transport(c.r, exact)
+	transport := c.upstream.transport(c.r, exact)
 	defer func() {
 		if p := recover(); p != nil {
 			// The API broke off. The caller gets as much as it would have had
@@ -53,7 +58,10 @@ func (c *call) forward() {
 			panic(p)
 		}
 	}()
-	c.forwarder.proxy.ServeHTTP(c.w, r)
+	if !c.isUsual(transport) || !c.forwarder.lean.forward(r) {
+		c.forwarder.proxy.Transport = transport
+		c.forwarder.proxy.ServeHTTP(c.w, r)
+	}
 	broken := c.body.isBroken()
 	if c.chunked || broken {
 		// net/http would give a short answer a length that the API did not.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -86,8 +87,11 @@ func (c *call) stripQuery(h http.Header, rawQuery string) string {
 		h[headerSubject] = []string{c.apikey.ClientID}
 		h[headerCredential] = []string{"apikey:" + c.apikey.ID}
 	}
-	for i, referer := range h["Referer"] {
-		h["Referer"][i] = c.g.Reader.Redact(referer)
+	if referers := slices.Clone(h["Referer"]); referers != nil { // the caller's are shared
+		for i, referer := range referers {
+			referers[i] = c.g.Reader.Redact(referer)
+		}
+		h["Referer"] = referers
 	}
 	return left
 }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/offkey/offkey/internal/apikey"
+	"github.com/offkey/offkey/internal/gateway/lean"
 	"github.com/offkey/offkey/internal/secret"
 )
 
@@ -84,6 +85,8 @@ type upstream struct {
 	fresh *http.Transport
 	http2 *http.Transport
 	exact *exactTransport
+	// lean carries what is usual; nil: nothing.
+	lean *lean.Client
 	// private is a connection that nobody else can read: TLS or loopback.
 	private bool
 }
@@ -151,6 +154,7 @@ func isPrivate(u *url.URL) bool {
 // How connections to an API are kept.
 const (
 	maxIdlePerHost = 1024
+	maxOpenPerHost = 16 << 10 // of the lean client: more than streams need, less than there are ports
 	idleTimeout    = 90 * time.Second
 	freshTimeout   = time.Second // less than any server's keep-alive time
 	dialTimeout    = 10 * time.Second
@@ -180,6 +184,10 @@ func newUpstream(o Upstream) *upstream {
 	u.http1, u.http2, u.fresh = transport(&http1), transport(&http2), transport(&http1)
 	u.fresh.IdleConnTimeout = freshTimeout
 	u.exact = &exactTransport{dial: u.http1.DialContext, tls: tlsConfig}
+	u.lean = lean.New(lean.Options{
+		URL: o.URL, Dial: dialer.DialContext, TLS: tlsConfig, HandshakeTimeout: dialTimeout, AnswerTimeout: o.AnswerTimeout,
+		IdleTimeout: idleTimeout, FreshTimeout: freshTimeout, MaxIdle: maxIdlePerHost, MaxOpen: maxOpenPerHost,
+	})
 	return u
 }
 
@@ -219,6 +227,9 @@ func (us *upstreams) closeIdle() {
 		u.http1.CloseIdleConnections()
 		u.fresh.CloseIdleConnections()
 		u.http2.CloseIdleConnections()
+		if u.lean != nil {
+			u.lean.CloseIdleConnections()
+		}
 	}
 }
 

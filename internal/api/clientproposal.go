@@ -31,6 +31,7 @@ type clientProposal struct {
 	Scopes        oauth.Scope           `json:"scopes"`
 	DefaultScopes oauth.Scope           `json:"default_scopes"`
 	Resources     []string              `json:"resources"`
+	Exchange      client.Exchange       `json:"exchange"`
 }
 
 // clientMethods are the ways in which a client can prove itself here.
@@ -41,7 +42,7 @@ func (p clientProposal) client(now time.Time) (clientAnswer, error) {
 	c := &client.Client{
 		ID: p.ID, Name: p.Name, Owner: p.Owner, Status: client.Active, AuthMethod: p.Auth, SigningAlg: jose.AlgorithmNamed(string(p.SigningAlg)),
 		Audience: p.Audience, JWKSURI: p.JWKSURI, Grants: p.Grants, Scopes: p.Scopes, DefaultScopes: p.DefaultScopes,
-		Resources: p.Resources, Source: client.SourceAPI, Created: now,
+		Resources: p.Resources, Source: client.SourceAPI, Created: now, Details: client.Details{Exchange: p.Exchange},
 	}
 	if c.ID == "" {
 		c.ID = client.NewID()
@@ -128,6 +129,7 @@ type clientChanges struct {
 	Scopes        *oauth.Scope           `json:"scopes,omitempty"`
 	DefaultScopes *oauth.Scope           `json:"default_scopes,omitempty"`
 	Resources     *[]string              `json:"resources,omitempty"`
+	Exchange      *client.Exchange       `json:"exchange,omitempty"` // as a whole
 }
 
 func (p clientChanges) apply(c *client.Client, now time.Time) error {
@@ -143,6 +145,7 @@ func (p clientChanges) apply(c *client.Client, now time.Time) error {
 	set(&c.Scopes, p.Scopes)
 	set(&c.DefaultScopes, p.DefaultScopes)
 	set(&c.Resources, p.Resources)
+	set(&c.Exchange, p.Exchange)
 	if p.JWKSURI != nil {
 		if c.AuthMethod != oauth.AuthPrivateKeyJWT {
 			return badRequest("", "a client with auth %s has no public keys", c.AuthMethod)
@@ -194,9 +197,12 @@ func checkClient(c *client.Client) error {
 		return badRequest("add it to scopes too", "default_scopes names %s, which scopes does not", extra)
 	}
 	for _, g := range c.Grants {
-		if g != oauth.GrantClientCredentials {
+		if g != oauth.GrantClientCredentials && g != oauth.GrantTokenExchange {
 			return badRequest("use client_credentials", "grants names %q, which this release does not have", g)
 		}
+	}
+	if err := checkExchange(c); err != nil {
+		return err
 	}
 	for _, resource := range c.Resources {
 		if err := oauth.CheckResource(resource); err != nil {
@@ -204,6 +210,22 @@ func checkClient(c *client.Client) error {
 		}
 	}
 	return checkAssertion(c)
+}
+
+// checkExchange holds whose tokens a client may exchange.
+func checkExchange(c *client.Client) error {
+	switch e := c.Exchange; {
+	case c.Allows(oauth.GrantTokenExchange) != (len(e.From) > 0):
+		return badRequest("name the clients whose tokens it may exchange, or leave both out", "exchange.from and the grant %s come together", oauth.GrantTokenExchange)
+	case e.Act != client.ActOptional && e.Act != client.ActRequired && e.Act != client.ActNone:
+		return badRequest("it is required or none, or left out", "exchange.act is %q", e.Act)
+	}
+	for _, resource := range c.Exchange.Resources {
+		if err := oauth.CheckResource(resource); err != nil {
+			return badRequest("", "exchange.resources: %v", err)
+		}
+	}
+	return nil
 }
 
 // checkAssertion holds what concerns private_key_jwt alone.

@@ -120,6 +120,10 @@ func TestAClientThatCannotWorkIsNotMade(t *testing.T) {
 		{"a scope with a quotation mark", map[string]any{"name": "x", "auth": "client_secret_basic", "scopes": []string{`a"b`}}, "scopes"},
 		{"a default that it may not ask for", map[string]any{"name": "x", "auth": "client_secret_basic", "default_scopes": []string{"read:x"}}, "read:x"},
 		{"a grant that is not here", map[string]any{"name": "x", "auth": "client_secret_basic", "grants": []string{"password"}}, "password"},
+		{"an exchange without a client", map[string]any{"name": "x", "auth": "client_secret_basic", "grants": []string{oauth.GrantTokenExchange}}, "exchange.from"},
+		{"an exchange without its grant", map[string]any{"name": "x", "auth": "client_secret_basic", "exchange": map[string]any{"from": []string{"front"}}}, "exchange.from"},
+		{"an actor that is not known", map[string]any{"name": "x", "auth": "client_secret_basic", "grants": []string{oauth.GrantTokenExchange}, "exchange": map[string]any{"from": []string{"front"}, "act": "maybe"}}, "exchange.act"},
+		{"an exchange for what is no URI", map[string]any{"name": "x", "auth": "client_secret_basic", "grants": []string{oauth.GrantTokenExchange}, "exchange": map[string]any{"from": []string{"front"}, "resources": []string{"api"}}}, "exchange.resources"},
 		{"a resource that is no URI", map[string]any{"name": "x", "auth": "client_secret_basic", "resources": []string{"api"}}, "resources"},
 		{"compat for a client without assertions", map[string]any{"name": "x", "auth": "client_secret_basic", "audience": "compat"}, "assertions"},
 		{"an audience policy that is not known", map[string]any{"name": "x", "auth": "private_key_jwt", "jwks": jwks(t), "audience": "any"}, "strict or compat"},
@@ -138,6 +142,20 @@ func TestAClientThatCannotWorkIsNotMade(t *testing.T) {
 	w.run(t, "an id that is taken", func(t *testing.T) {
 		w.refused(409, "POST", "/clients", map[string]any{"name": "x", "auth": "client_secret_basic", "client_id": "taken"}, "exists")
 	})
+}
+
+func TestWhoseTokensAClientMayExchangeIsSetAndTakenBack(t *testing.T) {
+	w := newWorld(t)
+	id := w.client("orders", "client_secret_basic", "grants", []string{oauth.GrantTokenExchange}, "exchange", map[string]any{"from": []string{"front"}, "act": "required"}).text("client_id")
+	d := w.ask(200, "PATCH", "/clients/"+id, map[string]any{"exchange": map[string]any{"from": []string{"front", "shop"}}})
+	if got, _ := d["exchange"].(map[string]any); len(got["from"].([]any)) != 2 || got["act"] != nil {
+		t.Errorf("exchange is %v", d["exchange"])
+	}
+	w.refused(400, "PATCH", "/clients/"+id, map[string]any{"exchange": map[string]any{}}, "exchange.from")
+	d = w.ask(200, "PATCH", "/clients/"+id, map[string]any{"exchange": map[string]any{}, "grants": []string{oauth.GrantClientCredentials}})
+	if d["exchange"] != nil {
+		t.Errorf("exchange is %v", d["exchange"])
+	}
 }
 
 func TestADryRunChangesNothing(t *testing.T) {

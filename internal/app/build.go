@@ -177,7 +177,7 @@ func (a *App) buildIssuer(cfg *config.Loaded, f *flows) (*authserver.Server, err
 func resourcesOf(cfg *config.Loaded) []string {
 	var all []string
 	for _, c := range cfg.Clients {
-		all = append(all, c.Resources...)
+		all = append(append(all, c.Resources...), c.Exchange.Resources...)
 	}
 	return all
 }

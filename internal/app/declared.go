@@ -178,6 +178,7 @@ func detailsOf(c config.Client) (client.Details, error) {
 		RequirePAR: c.PAR == "required", RequestAlg: jose.Algorithm(c.RequestAlg), DPoPBound: c.DPoPBound, CertificateBound: c.CertificateBound,
 		IDTokenAlg: jose.Algorithm(c.IDTokenAlg), SubjectType: c.SubjectType, SectorIdentifier: c.SectorIdentifier,
 		PostLogoutRedirectURIs: c.PostLogoutRedirectURIs, BackchannelLogoutURI: c.BackchannelLogoutURI, BackchannelLogoutSession: c.BackchannelLogoutURI != "",
+		Exchange:         exchangeOf(c.Exchange),
 		InitiateLoginURI: c.InitiateLoginURI, ClientURI: c.URI, LogoURI: c.LogoURI, PolicyURI: c.PolicyURI, TosURI: c.TosURI,
 	}
 	if c.TLSSubject == "" {
@@ -190,6 +191,14 @@ func detailsOf(c config.Client) (client.Details, error) {
 	}
 	*into = value
 	return d, nil
+}
+
+func exchangeOf(e config.Exchange) client.Exchange {
+	act := client.Acting(e.Act)
+	if act == "optional" {
+		act = client.ActOptional
+	}
+	return client.Exchange{From: e.From, Resources: e.Resources, Act: act}
 }
 
 func credentialsOf(cfg *config.Loaded, c config.Client, now time.Time) ([]client.Credential, error) {

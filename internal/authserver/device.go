@@ -1,6 +1,7 @@
 package authserver
 
 import (
+	"context"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -10,9 +11,11 @@ import (
 
 	"github.com/offkey/offkey/internal/authserver/clientauth"
 	"github.com/offkey/offkey/internal/authserver/grant"
+	"github.com/offkey/offkey/internal/client"
 	"github.com/offkey/offkey/internal/limit"
 	"github.com/offkey/offkey/internal/oauth"
 	"github.com/offkey/offkey/internal/session"
+	"github.com/offkey/offkey/internal/token"
 )
 
 // devices is the device flow and how often it may begin: a public client's can
@@ -58,6 +61,10 @@ func (s *Server) startDevice(w http.ResponseWriter, r *http.Request) (oauth.Devi
 	if err != nil {
 		return oauth.DeviceResponse{}, err
 	}
+	from, err := s.readSender(w, r, pathDeviceAuthorize)
+	if err != nil {
+		return oauth.DeviceResponse{}, err
+	}
 	proof := s.proof(r, form, pathDeviceAuthorize)
 	who, err := s.auth.Authenticate(r.Context(), proof)
 	if err != nil {
@@ -70,8 +77,12 @@ func (s *Server) startDevice(w http.ResponseWriter, r *http.Request) (oauth.Devi
 	if err := s.device.allow(proof.Source, who.Client().ID, now); err != nil {
 		return oauth.DeviceResponse{}, err
 	}
+	bound, err := s.bindDevice(r.Context(), who.Client(), from)
+	if err != nil {
+		return oauth.DeviceResponse{}, err
+	}
 	origin := session.Origin{Source: proof.Source, UserAgent: cleanAgent(r.UserAgent())}
-	code, d, err := s.device.grant.Start(r.Context(), who, grant.Request{Form: form, At: now}, origin)
+	code, d, err := s.device.grant.Start(r.Context(), who, grant.Request{Form: form, Confirmation: bound, At: now}, origin)
 	if err != nil {
 		return oauth.DeviceResponse{}, err
 	}
@@ -81,6 +92,19 @@ func (s *Server) startDevice(w http.ResponseWriter, r *http.Request) (oauth.Devi
 		VerificationURIComplete: page + "?user_code=" + d.Ask.UserCode, // RFC 8628 §3.3.1
 		ExpiresIn:               int64(d.Expires.Sub(d.Created) / time.Second), Interval: int64(d.Interval / time.Second),
 	}, nil
+}
+
+// bindDevice is what the device proved to hold when it began. Nobody has to: what
+// tokens must be bound to is asked when there is one to issue.
+func (s *Server) bindDevice(ctx context.Context, c *client.Client, from sender) (token.Confirmation, error) {
+	if from.proof == nil && !(c.CertificateBound && len(from.certs) > 0) {
+		return token.Confirmation{}, nil
+	}
+	bound, err := from.bind(c)
+	if err != nil {
+		return token.Confirmation{}, err
+	}
+	return bound, s.spendProof(ctx, from.proof)
 }
 
 // cleanAgent is what a program says of itself, as it may be shown to people: one

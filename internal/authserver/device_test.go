@@ -210,6 +210,38 @@ func TestConfidentialDevicesProveThemselvesAtEveryStep(t *testing.T) {
 	}
 }
 
+func TestAProofAtTheBeginningBindsTheDevice(t *testing.T) {
+	// checklist_91
+	w := newWorld(t)
+	w.add(cli())
+	mine, other := w.prover(jose.ES256), w.prover(jose.ES256)
+	begin := func(proof string) answer {
+		return w.post("/device/authorize", proving(nil, proof), values("client_id", "cli"))
+	}
+	poll := func(code string, proofs ...string) answer {
+		return w.post("/token", proving(nil, proofs...), values("grant_type", oauth.GrantDeviceCode, "client_id", "cli", "device_code", code))
+	}
+	proof := mine.proof("htu", issuerURL+"/device/authorize")
+	a := begin(proof)
+	code, _ := a.json["device_code"].(string)
+	shown, _ := a.json["user_code"].(string)
+	begin(proof).refused(400, "invalid_dpop_proof", "used before")
+	begin(mine.proof()).refused(400, "invalid_dpop_proof", "htu")
+	w.answered(shown)
+	poll(code, other.proof()).refused(400, "invalid_grant", "bound to the key")
+	w.poll("cli", code).refused(400, "invalid_grant", "bound to the key")
+	if a := poll(code, mine.proof()); a.json["token_type"] != "DPoP" || cnf(t, a.ok())["jkt"] != mine.jkt() {
+		t.Errorf("got %s", a.body)
+	}
+	t.Run("and one that comes later binds the token", func(t *testing.T) {
+		code, shown := w.began("cli")
+		w.answered(shown)
+		if a := poll(code, mine.proof()); cnf(t, a.ok())["jkt"] != mine.jkt() {
+			t.Errorf("got %s", a.body)
+		}
+	})
+}
+
 func TestTheDeviceFlowIsForClientsRegisteredForIt(t *testing.T) {
 	// checklist_62
 	w := newWorld(t)

@@ -1,6 +1,7 @@
 package authserver
 
 import (
+	"context"
 	"net/http"
 	"slices"
 
@@ -37,7 +38,7 @@ func (s *Server) introspect(w http.ResponseWriter, r *http.Request) (oauth.Intro
 		return oauth.IntrospectionResponse{}, oauth.InvalidRequest("token is missing")
 	}
 	verified, err := s.options.Verifier.Verify(form.Value("token"))
-	if err != nil || !mayKnow(who.Client(), verified) || s.isDisabled(r, verified) || !s.outlives(verified) {
+	if err != nil || !mayKnow(who.Client(), verified) || !s.stands(r.Context(), verified) {
 		return oauth.IntrospectionResponse{}, nil // RFC 7662 §2.2: inactive, and nothing else
 	}
 	return introspected(verified.Claims()), nil
@@ -84,15 +85,34 @@ func mayKnow(c *client.Client, v *token.Verified) bool {
 	})
 }
 
-// isDisabled reports whether the client of a token is known and disabled.
-func (s *Server) isDisabled(r *http.Request, v *token.Verified) bool {
-	c, err := s.options.Clients.Client(r.Context(), v.ClientID())
+// stands reports whether what a verified token came of is still there: its
+// client, the client that had it first, and the apikey that it was exchanged
+// for.
+func (s *Server) stands(ctx context.Context, v *token.Verified) bool {
+	c := v.Claims()
+	return !s.isDisabled(ctx, c.ClientID) && !s.isDisabled(ctx, c.From) && (c.APIKeyID == "" || s.options.APIKeyHolds(c.APIKeyID))
+}
+
+// isDisabled reports whether a client is known and disabled.
+func (s *Server) isDisabled(ctx context.Context, id string) bool {
+	if id == "" {
+		return false
+	}
+	c, err := s.options.Clients.Client(ctx, id)
 	return err == nil && c.Status == client.Disabled
 }
 
-// outlives reports whether a token that an apikey was exchanged for still holds:
-// it ends with the apikey.
-func (s *Server) outlives(v *token.Verified) bool {
-	from := v.Claims().APIKeyID
-	return from == "" || s.options.APIKeyHolds(from)
+// subjects are the tokens that are brought to be exchanged.
+type subjects struct{ server *Server }
+
+// AccessToken implements grant.Subjects.
+func (s subjects) AccessToken(ctx context.Context, raw string) (token.Claims, error) {
+	v, err := s.server.options.Verifier.Verify(raw)
+	if err != nil {
+		return token.Claims{}, err
+	}
+	if !s.server.stands(ctx, v) {
+		return token.Claims{}, oauth.InvalidToken("its client was disabled, or the apikey behind it is retired")
+	}
+	return v.Claims(), nil
 }

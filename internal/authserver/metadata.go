@@ -29,7 +29,7 @@ func (s *Server) metadataFor(scopes oauth.Scope) oauth.ServerMetadata {
 		RevocationEndpoint:    s.endpoint(pathRevoke),
 		IntrospectionEndpoint: s.endpoint(pathIntrospect),
 		ScopesSupported:       scopes,
-		GrantTypesSupported:   []string{oauth.GrantClientCredentials},
+		GrantTypesSupported:   []string{oauth.GrantClientCredentials, oauth.GrantTokenExchange},
 		ProtectedResources:    append([]string{s.options.Resource}, s.options.Resources...),
 
 		TokenEndpointAuthMethodsSupported:                  methods,
@@ -41,9 +41,6 @@ func (s *Server) metadataFor(scopes oauth.Scope) oauth.ServerMetadata {
 
 		DPoPSigningAlgValuesSupported:         proofAlgorithms,
 		TLSClientCertificateBoundAccessTokens: s.options.MutualTLS,
-	}
-	if s.exchange != nil {
-		m.GrantTypesSupported = append(m.GrantTypesSupported, oauth.GrantTokenExchange)
 	}
 	if s.device != nil {
 		m.GrantTypesSupported = append(m.GrantTypesSupported, oauth.GrantDeviceCode)

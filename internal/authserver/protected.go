@@ -26,7 +26,7 @@ func (s *Server) protected(w http.ResponseWriter, r *http.Request, path string, 
 		}
 		return nil, oauth.InvalidToken("the access token is not one of this server").WithScheme(scheme)
 	}
-	if s.isDisabled(r, verified) || !s.outlives(verified) {
+	if !s.stands(r.Context(), verified) {
 		return nil, oauth.InvalidToken("the access token is no longer accepted").WithScheme(scheme)
 	}
 	return verified, s.checkHolder(w, r, path, scheme, raw, verified.Claims().Confirmation)

@@ -141,6 +141,7 @@ func New(o Options) (*Server, error) {
 	targets := grant.Targets{Default: o.Resource, Known: append([]string{o.Resource}, o.Resources...)}
 	s.grants = map[string]authenticatedGrant{
 		oauth.GrantClientCredentials: grant.ClientCredentials{Targets: targets, Life: o.TokenLife},
+		oauth.GrantTokenExchange:     grant.TokenExchange{Subjects: subjects{s}, Targets: targets, Life: o.TokenLife},
 	}
 	if o.Exchanger != nil {
 		s.exchange = &grant.APIKeyExchange{Exchanger: o.Exchanger, Targets: targets, Life: o.ExchangeLife}

@@ -57,7 +57,7 @@ func (s *Server) issueToken(w http.ResponseWriter, r *http.Request) (oauth.Token
 	if issued.JKT != "" {
 		resp.TokenType = oauth.TokenTypeDPoP // RFC 9449 §5
 	}
-	if authorization.APIKeyID != "" {
+	if authorization.APIKeyID != "" || authorization.From != "" {
 		resp.IssuedTokenType = oauth.TypeAccessToken // RFC 8693 §2.2.1
 	}
 	return resp, nil
@@ -69,7 +69,8 @@ func (s *Server) issueToken(w http.ResponseWriter, r *http.Request) (oauth.Token
 func (s *Server) authorize(r *http.Request, form oauth.Params, from sender) (a token.Authorization, how string, err error) {
 	proof := s.proof(r, form, pathToken)
 	grantType := form.Value("grant_type")
-	if grantType == oauth.GrantTokenExchange && s.exchange != nil && !clientauth.Offered(proof) {
+	ofAPIKey := grantType == oauth.GrantTokenExchange && s.exchange != nil && isAPIKey(form)
+	if ofAPIKey && !clientauth.Offered(proof) {
 		a, err = s.exchangeAPIKey(r.Context(), proof, form, from)
 		return a, "apikey", err
 	}
@@ -80,7 +81,7 @@ func (s *Server) authorize(r *http.Request, form oauth.Params, from sender) (a t
 	if err := checkMayAsk(who.Client(), grantType, s.supports(grantType)); err != nil {
 		return token.Authorization{}, "", err
 	}
-	if grantType == oauth.GrantTokenExchange {
+	if ofAPIKey {
 		a, err = s.exchangeAPIKey(r.Context(), proof, form, from)
 		return a, "apikey", err
 	}
@@ -112,9 +113,13 @@ func (s *Server) grant(ctx context.Context, grantType string, who clientauth.Aut
 	return a, s.spendProof(ctx, from.proof)
 }
 
-func (s *Server) supports(grantType string) bool {
-	_, known := s.grants[grantType]
-	return known || grantType == oauth.GrantTokenExchange && s.exchange != nil
+func (s *Server) supports(grantType string) bool { return s.grants[grantType] != nil }
+
+// isAPIKey reports whether what is to be exchanged is an apikey: it needs no
+// client, all else does. Where the type is left out an apikey is likely meant.
+func isAPIKey(form oauth.Params) bool {
+	kind := form.Value("subject_token_type")
+	return kind == "" || kind == oauth.TypeAPIKey
 }
 
 // checkMayAsk tells apart what is missing, what nobody may use and what this

@@ -48,6 +48,8 @@ type Details struct {
 	BackchannelLogoutSession bool     `json:"backchannel_logout_session_required,omitempty"`
 	InitiateLoginURI         string   `json:"initiate_login_uri,omitempty"` // OIDC Core §4
 
+	Exchange Exchange `json:"exchange,omitzero"`
+
 	ClientURI string   `json:"client_uri,omitempty"`
 	LogoURI   string   `json:"logo_uri,omitempty"`
 	PolicyURI string   `json:"policy_uri,omitempty"`

@@ -383,6 +383,10 @@ func (c *checker) clientGrants(at string, cl Client) {
 		c.add(at+".grants", "has client_credentials, which a client with auth: none cannot use", "name others, as in [authorization_code, refresh_token]")
 	case has[oauth.GrantAuthorizationCode] && len(cl.RedirectURIs) == 0:
 		c.add(at+".redirect_uris", "is missing, and authorization_code needs it", "")
+	case has[oauth.GrantTokenExchange] != (len(cl.Exchange.From) > 0):
+		c.add(at+".exchange.from", "and the grant token_exchange come together", "name the clients whose tokens it may exchange, or leave both out")
+	case has[oauth.GrantTokenExchange] && cl.Auth == oauth.AuthNone:
+		c.add(at+".grants", "has token_exchange, which a client with auth: none cannot use", "give it another auth")
 	case cl.PKCE == "optional" && cl.Auth == oauth.AuthNone:
 		c.add(at+".pkce", "is optional, which a public client may not have", "leave it out")
 	}

@@ -222,6 +222,8 @@ type Client struct {
 	CertificateFile  string   `yaml:"certificate_file" doc:"PEM file with the certificate of self_signed_tls_client_auth."`
 	TLSSubject       string   `yaml:"tls_subject" doc:"What the certificate of tls_client_auth must say: dn:CN=edge,O=Acme, dns:, uri:, ip: or email: before the value."`
 
+	Exchange Exchange `yaml:"exchange"`
+
 	IDTokenAlg             string   `yaml:"id_token_signed_response_alg" enum:"RS256,PS256,ES256,EdDSA" doc:"Algorithm of its ID tokens. Default: RS256."`
 	SubjectType            string   `yaml:"subject_type" enum:"public,pairwise" doc:"pairwise: it sees a sub that no other client sees. Default: public."`
 	SectorIdentifier       string   `yaml:"sector_identifier" doc:"Host that pairwise subjects are made for. Default: that of its redirect URIs."`
@@ -232,6 +234,13 @@ type Client struct {
 	LogoURI                string   `yaml:"logo_uri" doc:"Its logo, shown at consent."`
 	PolicyURI              string   `yaml:"policy_uri" doc:"Its privacy policy, shown at consent."`
 	TosURI                 string   `yaml:"tos_uri" doc:"Its terms, shown at consent."`
+}
+
+// Exchange is whose tokens a client may exchange for its own.
+type Exchange struct {
+	From      []string `yaml:"from" doc:"Clients whose tokens it may exchange (RFC 8693), its own id for lesser ones. Empty: nobody's."`
+	Resources []string `yaml:"resources" doc:"Audiences of what it gets. Empty: its resources."`
+	Act       string   `yaml:"act" enum:"optional,required,none" doc:"Who is named as acting: the subject of an actor_token or else this client (optional, the default), always that of an actor_token (required), nobody (none)."`
 }
 
 // Default is the configuration before any file is read.

@@ -142,6 +142,8 @@ func TestBadFilesNameLineAndFix(t *testing.T) {
 		{"a scalar for a list", smallest + "apikeys: {where: header}", "apikeys.where is a list"},
 		{"tokens outliving keys", smallest + "signing: {keep_after: 1m}", "tokens would outlive their signing key"},
 		{"a route with dot segments", strings.Replace(smallest, "resource:", "routes: [{match: \"GET /a/../b\"}]\n  resource:", 1), "dot segments"},
+		{"an exchange of nobody's tokens", smallest + "clients: [{id: x, auth: private_key_jwt, jwks_uri: 'https://x.example/jwks', grants: [token_exchange]}]", "clients[0].exchange.from and the grant"},
+		{"an exchange without proof", smallest + "clients: [{id: x, auth: none, grants: [token_exchange], exchange: {from: [y]}}]", "has token_exchange"},
 		{"a client without credential", smallest + "clients: [{id: x, auth: private_key_jwt}]", "clients[0] has no public key"},
 		{"a mail server without a sender", smallest + "email: {to_admins: [ops@example.com], smtp: {host: smtp.example.com}}", "email.from is missing"},
 		{"a mail server and nobody to tell", smallest + "email: {from: offkey@example.com, smtp: {host: smtp.example.com}}", "email.to_admins is empty"},

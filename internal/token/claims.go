@@ -35,6 +35,12 @@ type Claims struct {
 	Login               // of the person, if there is one
 	Actor        *Actor // who acts for the subject, nil for itself (RFC 8693 §4.1)
 	Confirmation        // what the token is bound to
+	// From is the client whose token was exchanged for this one, and for those
+	// before it ("offkey_from"): what ends that client's tokens ends this one.
+	From string
+	// MayAct is the subject that alone may act for this one (RFC 8693 §4.4). Our
+	// tokens do not say it; whichever does is held to it.
+	MayAct string
 }
 
 // Login is how the person of a token signed in. The zero value is no person.
@@ -45,6 +51,13 @@ type Login struct {
 	ACR      string    `json:"acr,omitempty"`
 	AMR      []string  `json:"amr,omitempty"` // RFC 8176
 }
+
+// ofToken begins the GrantID of what a token without one was exchanged for.
+const ofToken = "tk_"
+
+// GrantOfToken is the GrantID of what a token that has none is exchanged for:
+// whoever revokes that token, by its jti, revokes this too.
+func GrantOfToken(jti string) string { return ofToken + jti }
 
 // Actor is one link of the act chain, the newest outermost (RFC 8693 §4.1).
 type Actor struct {
@@ -74,6 +87,7 @@ type Authorization struct {
 	Login     Login         // of the person, if there is one
 	Actor     *Actor        // who acts for the subject
 	Confirmation
+	From string // see Claims
 	// Nonce and Claims are what a client asked its ID token, and what userinfo
 	// says, to hold.
 	Nonce  string

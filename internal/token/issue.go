@@ -59,7 +59,7 @@ func (i *Issuer) Issue(a Authorization) (Issued, error) {
 	claims := Claims{
 		Issuer: i.issuer, Subject: a.Subject, ClientID: a.Client.ID, ID: newID(),
 		Audience: a.Resources, Scope: a.Scope, APIKeyID: a.APIKeyID, GrantID: a.GrantID,
-		Login: a.Login, Actor: a.Actor, Confirmation: a.Confirmation,
+		Login: a.Login, Actor: a.Actor, From: a.From, Confirmation: a.Confirmation,
 		IssuedAt: issuedAt, Expires: issuedAt.Add(a.Life.Truncate(time.Second)),
 	}
 	if claims.Subject == "" {
@@ -116,6 +116,9 @@ func (c *Claims) appendJSON(b []byte) []byte {
 	}
 	if c.GrantID != "" {
 		b = appendString(append(b, `,"offkey_grant":`...), c.GrantID)
+	}
+	if c.From != "" {
+		b = appendString(append(b, `,"offkey_from":`...), c.From)
 	}
 	b = c.Login.appendJSON(b)
 	if c.Actor != nil {

@@ -2,6 +2,7 @@ package token
 
 import (
 	"maps"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -116,12 +117,23 @@ func (r *Revocations) revoked(c *Claims) bool {
 		r.by(RevokePerson, c.PersonID, c.IssuedAt) || r.by(RevokeAll, All, c.IssuedAt) {
 		return true
 	}
-	if len(r.byKind[RevokeConsent]) > 0 && c.PersonID != "" && r.by(RevokeConsent, ConsentID(c.PersonID, c.ClientID), c.IssuedAt) {
+	if r.byConsent(c, c.ClientID) || c.From != "" && (r.by(RevokeClient, c.From, c.IssuedAt) || r.byConsent(c, c.From)) {
 		return true
+	}
+	if jti, ok := strings.CutPrefix(c.GrantID, ofToken); ok {
+		if _, there := r.byKind[RevokeToken][jti]; there {
+			return true
+		}
 	}
 	_, grant := r.byKind[RevokeGrant][c.GrantID]
 	_, session := r.byKind[RevokeSession][c.Session]
 	return grant && c.GrantID != "" || session && c.Session != ""
+}
+
+// byConsent reports whether the person of a token has taken back what they
+// allowed a client.
+func (r *Revocations) byConsent(c *Claims, clientID string) bool {
+	return len(r.byKind[RevokeConsent]) > 0 && c.PersonID != "" && r.by(RevokeConsent, ConsentID(c.PersonID, clientID), c.IssuedAt)
 }
 
 // by reports whether what id was issued at that time is revoked.

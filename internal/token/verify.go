@@ -201,13 +201,17 @@ func decodeClaims(payload []byte) (Claims, error) {
 		Expires   jose.NumericDate `json:"exp"`
 		APIKeyID  string           `json:"offkey_apikey"`
 		GrantID   string           `json:"offkey_grant"`
+		From      string           `json:"offkey_from"`
 		PersonID  string           `json:"offkey_person"`
 		Session   string           `json:"sid"`
 		AuthTime  jose.NumericDate `json:"auth_time"`
 		ACR       string           `json:"acr"`
 		AMR       []string         `json:"amr"`
 		Actor     *Actor           `json:"act"`
-		Cnf       struct {
+		MayAct    struct {
+			Subject string `json:"sub"`
+		} `json:"may_act"`
+		Cnf struct {
 			JKT     string `json:"jkt"`
 			X5TS256 string `json:"x5t#S256"`
 		} `json:"cnf"`
@@ -222,7 +226,7 @@ func decodeClaims(payload []byte) (Claims, error) {
 		Issuer: c.Issuer, Subject: c.Subject, ClientID: c.ClientID, ID: c.ID,
 		Audience: c.Audience.Values, Scope: splitScope(c.Scope), APIKeyID: c.APIKeyID,
 		IssuedAt: c.IssuedAt.Time(), NotBefore: c.NotBefore.Time(), Expires: c.Expires.Time(),
-		GrantID: c.GrantID, Actor: c.Actor, Confirmation: Confirmation{JKT: c.Cnf.JKT, X5TS256: c.Cnf.X5TS256},
+		GrantID: c.GrantID, Actor: c.Actor, From: c.From, MayAct: c.MayAct.Subject, Confirmation: Confirmation{JKT: c.Cnf.JKT, X5TS256: c.Cnf.X5TS256},
 		Login: Login{PersonID: c.PersonID, Session: c.Session, AuthTime: c.AuthTime.Time(), ACR: c.ACR, AMR: c.AMR},
 	}, nil
 }

@@ -55,23 +55,40 @@ func (g APIKeyExchange) Authorize(ctx context.Context, r Request) (token.Authori
 	return g.bound(a, requested)
 }
 
-// checkExchange reads the parameters of RFC 8693 §2.1. Nobody acts for another
-// here, so that an actor is refused and not ignored.
+// checkExchange holds the parameters to what an apikey can be exchanged for.
+// Nobody acts for another here, so that an actor is refused and not ignored.
 func checkExchange(form oauth.Params) error {
+	if err := checkTokenTypes(form); err != nil {
+		return err
+	}
+	switch {
+	case form.Value("subject_token_type") != oauth.TypeAPIKey:
+		return oauth.InvalidRequest("subject_token_type is not one that can be exchanged here without client authentication: only " + oauth.TypeAPIKey + " can")
+	case form.Has("actor_token"):
+		return oauth.InvalidRequest("actor_token is not supported: an apikey is exchanged for its own caller alone")
+	}
+	return checkRequestedType(form)
+}
+
+// checkTokenTypes: what is brought says what it is, and an actor's type comes
+// exactly with an actor (RFC 8693 §2.1).
+func checkTokenTypes(form oauth.Params) error {
 	switch {
 	case !form.Has("subject_token"):
-		return oauth.InvalidRequest("subject_token is missing: it is the apikey")
+		return oauth.InvalidRequest("subject_token is missing: it is the token to exchange, or the apikey")
 	case !form.Has("subject_token_type"):
-		return oauth.InvalidRequest("subject_token_type is missing: for an apikey it is " + oauth.TypeAPIKey)
-	case form.Value("subject_token_type") != oauth.TypeAPIKey:
-		return oauth.InvalidRequest("subject_token_type is not one that can be exchanged here: only " + oauth.TypeAPIKey + " can")
+		return oauth.InvalidRequest("subject_token_type is missing: for an access token it is " + oauth.TypeAccessToken + ", for an apikey " + oauth.TypeAPIKey)
 	case form.Has("actor_token_type") && !form.Has("actor_token"):
 		return oauth.InvalidRequest("actor_token_type is sent without actor_token")
 	case form.Has("actor_token") && !form.Has("actor_token_type"):
 		return oauth.InvalidRequest("actor_token is sent without actor_token_type")
-	case form.Has("actor_token"):
-		return oauth.InvalidRequest("actor_token is not supported: an apikey is exchanged for its own caller alone")
 	}
+	return nil
+}
+
+// checkRequestedType: all that is issued is access tokens, which are JWTs
+// (RFC 8693 §2.1).
+func checkRequestedType(form oauth.Params) error {
 	switch form.Value("requested_token_type") {
 	case "", oauth.TypeAccessToken, oauth.TypeJWT:
 		return nil

@@ -36,6 +36,7 @@ func aClient(id string) *client.Client {
 		Profile: client.ProfileFAPI2, DPoPBound: true, CertificateBound: true, TLS: client.TLSSubject{DN: "CN=acme,O=Acme"},
 		IDTokenAlg: jose.ES256, SubjectType: client.SubjectPairwise, SectorIdentifier: "acme.example", DefaultMaxAge: &age,
 		PostLogoutRedirectURIs: []string{"https://acme.example/bye"}, BackchannelLogoutURI: "https://acme.example/logout", BackchannelLogoutSession: true,
+		Exchange:         client.Exchange{From: []string{"cl_front"}, Resources: []string{"https://b.example.com"}, Act: client.ActRequired},
 		InitiateLoginURI: "https://acme.example/in", ClientURI: "https://acme.example", LogoURI: "https://acme.example/l.png",
 		PolicyURI: "https://acme.example/p", TosURI: "https://acme.example/t", Contacts: []string{"ops@acme.example"},
 	}

@@ -7,6 +7,7 @@ package app
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -49,6 +50,7 @@ type App struct {
 	db        *store.DB
 	views     *views
 	recorder  *recorder
+	mtlsPort  string          // of the mtls listener, "" if it is off
 	vouched   gateway.Vouched // by every configuration of the process
 	outbox    *notify.Outbox
 	certs     *certificate // nil without TLS
@@ -78,6 +80,9 @@ func Start(ctx context.Context, cfg *config.Loaded, l *Listeners, o Options) (*A
 	}
 	a := &App{Options: o, metrics: newMetrics(), issuing: authserver.NewMetrics(), failed: make(chan error, 8)}
 	a.metrics.MustRegister(a.issuing.Collectors()...)
+	if l.MTLS != nil {
+		_, a.mtlsPort, _ = net.SplitHostPort(l.MTLS.Addr().String())
+	}
 	for _, step := range []func() error{
 		func() error { return a.open(ctx, cfg) },
 		func() error { return a.begin(cfg) },
@@ -202,8 +207,12 @@ func (a *App) serve(cfg *config.Loaded, l *Listeners) error {
 	}
 	calls := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { a.flows.Load().gateway.ServeHTTP(w, r) })
 	issuing := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { a.flows.Load().issuer.Handler().ServeHTTP(w, r) })
-	a.listen(&a.calls, "gateway", gateway.NewServer(a.overTLS(calls), a.Log), a.guarded(l.Gateway))
+	a.listen(&a.calls, "gateway", gateway.NewServer(a.overTLS(calls), a.Log), a.guarded(cfg, l.Gateway))
 	a.listen(&a.calls, "issuer", plainServer(issuing, a.Log), a.encrypted(l.Issuer))
+	if l.MTLS != nil {
+		a.addresses.MTLS = URLOf(l.MTLS, "https")
+		a.listen(&a.calls, "mtls", plainServer(issuing, a.Log), tls.NewListener(l.MTLS, a.certs.asking()))
+	}
 	a.listen(&a.watch, "admin", plainServer(http.HandlerFunc(adminNotYet), a.Log), l.Admin)
 	a.listen(&a.watch, "ops", plainServer(opsHandler(&a.health, a.metrics), a.Log), l.Ops)
 	management, err := a.managementAPI()
@@ -245,11 +254,15 @@ func (a *App) listen(among *[]*http.Server, name string, s *http.Server, l net.L
 
 // guarded is the gateway's listener: each connection's bytes are looked at
 // before net/http parses them.
-func (a *App) guarded(l net.Listener) net.Listener {
+func (a *App) guarded(cfg *config.Loaded, l net.Listener) net.Listener {
 	refused := func(code string, peer net.Addr) {
 		a.Log.Warn("a request was refused before it was parsed", "code", code, "peer", peer.String())
 	}
-	if a.certs != nil {
+	switch {
+	case a.certs == nil:
+	case cfg.TLS.ClientCertificates:
+		return gateway.GuardTLSListener(l, a.certs.asking(), handshakeTimeout, refused)
+	default:
 		return gateway.GuardTLSListener(l, a.certs.config(), handshakeTimeout, refused)
 	}
 	return gateway.GuardListener(l, refused)

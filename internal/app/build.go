@@ -86,7 +86,7 @@ func (a *App) buildGateway(cfg *config.Loaded) (*gateway.Gateway, error) {
 			Deprecated: cfg.Migration.Calendar.Deprecated.Time, Sunset: cfg.Migration.Calendar.Sunset.Time,
 			Page: cfg.Migration.Docs,
 		},
-		Unsealer: &sealer{db: a.db, master: a.data.master}, TrustedProxies: cfg.TrustedProxies,
+		Unsealer: &sealer{db: a.db, master: a.data.master}, TrustedProxies: cfg.TrustedProxies, CertificateHeader: cfg.TLS.CertificateHeader,
 		PreflightOrigins: cfg.Gateway.PreflightOrigins,
 		Log:              a.Log, Metrics: a.metrics, Now: a.Now,
 	}
@@ -165,6 +165,9 @@ func (a *App) buildIssuer(cfg *config.Loaded, f *flows) (*authserver.Server, err
 		Revocations: a.views.revocations, Revoker: a.db, APIKeyHolds: a.views.opensUpgrade,
 		TokenLife: time.Duration(cfg.Tokens.Access.TTL), AssertionLife: time.Duration(cfg.Tokens.ClientAssertion.MaxLife), Now: a.Now, Log: a.Log, Metrics: a.issuing,
 		Source: func(r *http.Request) netip.Addr { return f.gateway.Source(r) },
+	}
+	if err := a.bindTokens(cfg, f, &o); err != nil {
+		return nil, err
 	}
 	if cfg.Migration.Upgrade != "off" {
 		t := &trade{road: a.road, record: a.recordUse, seal: a.sealerFor(cfg)}

@@ -190,6 +190,9 @@ func detailsOf(c config.Client) (client.Details, error) {
 		return d, fmt.Errorf("tls_subject %q: does not say what it is: write dn:, dns:, uri:, ip: or email: before the value", c.TLSSubject)
 	}
 	*into = value
+	if err := d.TLS.Check(); err != nil {
+		return d, fmt.Errorf("tls_subject: %w", err)
+	}
 	return d, nil
 }
 
@@ -216,6 +219,17 @@ func credentialsOf(cfg *config.Loaded, c config.Client, now time.Time) ([]client
 			credentials = append(credentials, client.Credential{ID: client.NewCredentialID(), Kind: client.KindJWK, Key: &k, Created: now})
 		}
 		return credentials, nil
+	}
+	if c.CertificateFile != "" {
+		raw, err := os.ReadFile(cfg.Path(c.CertificateFile))
+		if err != nil {
+			return nil, fmt.Errorf("certificate_file: %w", err)
+		}
+		key, err := jose.ParseCertificatePEM(raw)
+		if err != nil {
+			return nil, fmt.Errorf("certificate_file %s: %w", c.CertificateFile, err)
+		}
+		return []client.Credential{{ID: client.NewCredentialID(), Kind: client.KindJWK, Key: &key, Created: now}}, nil
 	}
 	value := c.Secret.Reveal()
 	if c.SecretFile != "" {

@@ -16,6 +16,7 @@ import (
 // chosen by the system can become part of the issuer's URL.
 type Listeners struct {
 	Gateway, Issuer, Admin, Ops net.Listener
+	MTLS                        net.Listener // nil: off
 }
 
 // Bind opens the listeners. On error none stays open.
@@ -29,7 +30,11 @@ func Bind(where config.Listen) (*Listeners, error) {
 		{"issuer", where.Issuer, &l.Issuer},
 		{"admin", where.Admin, &l.Admin},
 		{"ops", where.Ops, &l.Ops},
+		{"mtls", where.MTLS, &l.MTLS},
 	} {
+		if one.name == "mtls" && one.addr == "" {
+			continue
+		}
 		bound, err := net.Listen("tcp", one.addr)
 		if err != nil {
 			return nil, errors.Join(bindError(one.name, one.addr, err), l.Close())
@@ -53,7 +58,7 @@ func bindError(name, addr string, err error) error {
 // Close closes what is bound.
 func (l *Listeners) Close() error {
 	var errs []error
-	for _, one := range []net.Listener{l.Gateway, l.Issuer, l.Admin, l.Ops} {
+	for _, one := range []net.Listener{l.Gateway, l.Issuer, l.Admin, l.Ops, l.MTLS} {
 		if one != nil {
 			errs = append(errs, one.Close())
 		}
@@ -67,6 +72,7 @@ type Addresses struct {
 	Issuer  string `json:"issuer"`
 	Console string `json:"console"` // empty until there is one
 	Ops     string `json:"ops"`
+	MTLS    string `json:"mtls,omitempty"` // the issuer with client certificates
 	Data    string `json:"data"`
 }
 

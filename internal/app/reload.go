@@ -53,6 +53,7 @@ func (a *App) reloadFile(ctx context.Context, dryRun bool, e audit.Event) ([]con
 func keepBoot(cfg, running *config.Loaded) *config.Loaded {
 	kept := *cfg
 	kept.Issuer, kept.Listen, kept.Storage, kept.Secrets = running.Issuer, running.Listen, running.Storage, running.Secrets
+	kept.TLS.ClientCertificates = running.TLS.ClientCertificates
 	kept.Signing, kept.Gateway.Resource = running.Signing, running.Gateway.Resource
 	kept.Telemetry.Logs, kept.Telemetry.Level = running.Telemetry.Logs, running.Telemetry.Level
 	return &kept

@@ -30,10 +30,28 @@ func (c *certificate) load(cfg *config.Loaded, now time.Time) error {
 	return nil
 }
 
+// tls12Suites are those of TLS 1.2 with forward secrecy and authenticated
+// encryption (BCP 195, FAPI 2.0 Security Profile §5.2.2). TLS 1.3 has no others.
+var tls12Suites = []uint16{
+	tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+	tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+	tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, tls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+}
+
+// asking is config with a certificate asked of callers, who may have none. That
+// they hold its key is proved by the handshake; whether it counts for anything
+// is judged client by client.
+func (c *certificate) asking() *tls.Config {
+	config := c.config()
+	config.ClientAuth = tls.RequestClientCert
+	return config
+}
+
 func (c *certificate) config() *tls.Config {
 	return &tls.Config{
-		MinVersion: tls.VersionTLS12,
-		NextProtos: []string{"h2", "http/1.1"},
+		MinVersion:   tls.VersionTLS12,
+		CipherSuites: tls12Suites,
+		NextProtos:   []string{"h2", "http/1.1"},
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 			return c.current.Load(), nil
 		},

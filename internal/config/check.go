@@ -267,6 +267,7 @@ func (c *checker) migration() {
 
 func (c *checker) tls() {
 	t := c.l.TLS
+	c.clientCertificates()
 	if t.Mode != "files" {
 		return
 	}
@@ -278,6 +279,35 @@ func (c *checker) tls() {
 		}
 	}
 }
+
+// clientCertificates holds what is said about the certificates of callers
+// together.
+func (c *checker) clientCertificates() {
+	t := c.l.TLS
+	if t.Mode != "files" && c.l.Listen.MTLS != "" {
+		c.add("listen.mtls", "is set, and there is no TLS to ask for a certificate in", "set tls.mode: files, or leave TLS to a proxy and set tls.client_certificate_header")
+	}
+	if t.Mode != "files" && t.ClientCertificates {
+		c.add("tls.client_certificates", "is on, and there is no TLS to ask for a certificate in", "set tls.mode: files, or leave TLS to a proxy and set tls.client_certificate_header")
+	}
+	if t.CertificateHeader != "" && len(c.l.TrustedProxies) == 0 {
+		c.add("tls.client_certificate_header", "is set, and nobody is trusted to send it", "name the networks of the proxies in trusted_proxies")
+	}
+	if t.CertificateHeader != "" && strings.Trim(t.CertificateHeader, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-") != "" {
+		c.add("tls.client_certificate_header", fmt.Sprintf("is %q, which is no name of a header", t.CertificateHeader), "write it as Client-Cert")
+	}
+	if t.MTLSURL != "" {
+		c.identifier("tls.mtls_url", t.MTLSURL)
+	}
+	if t.ClientCA != "" {
+		if _, err := os.Stat(c.l.Path(t.ClientCA)); err != nil {
+			c.add("tls.client_ca", "cannot be read: "+err.Error(), "")
+		}
+	}
+}
+
+// MutualTLS reports whether callers of the issuer can come with a certificate.
+func (c *Config) MutualTLS() bool { return c.Listen.MTLS != "" || c.TLS.CertificateHeader != "" }
 
 func (c *checker) storage() {
 	if _, err := c.l.DatabaseFile(); err != nil {
@@ -417,6 +447,13 @@ func (c *checker) clientCredential(at string, cl Client) {
 		if len(given) == 1 && !slices.Contains(fits, name) {
 			c.add(at, "has a credential that does not fit auth: "+cl.Auth, "")
 		}
+	}
+	mutual := cl.Auth == oauth.AuthTLSClient || cl.Auth == oauth.AuthSelfSignedTLSClient
+	switch {
+	case mutual && !c.l.MutualTLS(), cl.CertificateBound && !c.l.MutualTLS():
+		c.add(at, "needs a TLS certificate of its client, and none can be sent", "set listen.mtls, or tls.client_certificate_header where a proxy ends TLS")
+	case cl.Auth == oauth.AuthTLSClient && c.l.TLS.ClientCA == "":
+		c.add(at+".auth", "is tls_client_auth, and no authority is trusted to issue certificates", "set tls.client_ca")
 	}
 	if len(given) == 0 && missing != "" {
 		c.add(at, missing, fix)

@@ -29,6 +29,7 @@ type Config struct {
 	Secrets        Secrets        `yaml:"secrets"`
 	Signing        Signing        `yaml:"signing"`
 	Tokens         Tokens         `yaml:"tokens"`
+	Features       Features       `yaml:"features"`
 	Outbound       Outbound       `yaml:"outbound"`
 	Gateway        Gateway        `yaml:"gateway"`
 	APIKeys        APIKeys        `yaml:"apikeys"`
@@ -42,6 +43,7 @@ type Config struct {
 type Listen struct {
 	Gateway string `yaml:"gateway" doc:"The API's own URLs." boot:"true"`
 	Issuer  string `yaml:"issuer" doc:"The authorization server." boot:"true"`
+	MTLS    string `yaml:"mtls" doc:"The endpoints of the issuer once more, with a client certificate asked for. Empty: off. Needs tls.mode: files." boot:"true"`
 	Admin   string `yaml:"admin" doc:"Console and management API; keep it off public addresses." boot:"true"`
 	Ops     string `yaml:"ops" doc:"/livez, /readyz and /metrics." boot:"true"`
 }
@@ -51,6 +53,16 @@ type TLS struct {
 	Mode string `yaml:"mode" enum:"none,files" doc:"none: behind a proxy that ends TLS, or on loopback. files: cert and key; both are read again on reload."`
 	Cert string `yaml:"cert" doc:"PEM file with the certificate chain."`
 	Key  string `yaml:"key" doc:"PEM file with the private key."`
+	// What follows is about the certificates of callers.
+	ClientCA           string `yaml:"client_ca" doc:"PEM file of the authorities that issue the certificates of tls_client_auth clients."`
+	ClientCertificates bool   `yaml:"client_certificates" doc:"The gateway asks callers for a certificate, for tokens that are bound to one. Browsers may prompt their people for it." boot:"true"`
+	CertificateHeader  string `yaml:"client_certificate_header" doc:"Header in which trusted_proxies pass on the certificate of a caller whose TLS they end: Client-Cert (RFC 9440), X-Forwarded-Client-Cert (Envoy), or any with nginx's $ssl_client_escaped_cert. Nobody else is believed."`
+	MTLSURL            string `yaml:"mtls_url" doc:"Public URL of the issuer where a client certificate is asked for. Default: issuer with the port of listen.mtls."`
+}
+
+// Features are switched on and off.
+type Features struct {
+	DPoPNonce string `yaml:"dpop_nonce" enum:"off,on" doc:"on: a DPoP proof needs a nonce of the issuer, or of the gateway that it is for. Wanted where several gateways serve one API, each of which remembers only the proofs that it saw."`
 }
 
 // Storage is where everything is kept.

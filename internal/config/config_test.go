@@ -328,3 +328,20 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func TestCertificatesOfCallersNeedSomewhereToComeFrom(t *testing.T) {
+	edge := "clients: [{id: edge, auth: self_signed_tls_client_auth, certificate_file: edge.pem}]\n"
+	for name, tt := range map[string]struct{ text, want string }{
+		"a client without a way":            {smallest + edge, "none can be sent"},
+		"the listener without TLS":          {smallest + "listen: {mtls: \":8488\"}\n", "listen.mtls"},
+		"asked for without TLS":             {smallest + "tls: {client_certificates: true}\n", "tls.client_certificates"},
+		"a header of nobody":                {smallest + "tls: {client_certificate_header: Client-Cert}\n", "trusted_proxies"},
+		"a header that is none":             {smallest + "trusted_proxies: [10.0.0.0/8]\ntls: {client_certificate_header: \"a b\"}\n", "no name of a header"},
+		"tls_client_auth without authority": {smallest + "trusted_proxies: [10.0.0.0/8]\ntls: {client_certificate_header: Client-Cert}\nclients: [{id: corp, auth: tls_client_auth, tls_subject: \"dn:CN=a\"}]\n", "tls.client_ca"},
+	} {
+		if got := refused(t, tt.text); !strings.Contains(got, tt.want) {
+			t.Errorf("%s: %s", name, got)
+		}
+	}
+	parse(t, smallest+"trusted_proxies: [10.0.0.0/8]\ntls: {client_certificate_header: Client-Cert}\n"+edge)
+}

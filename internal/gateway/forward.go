@@ -136,6 +136,7 @@ func (c *call) rewrite(p *httputil.ProxyRequest) {
 	dropH2C(out.Header)
 	dropOurs(out.Header)
 	c.forwardedFor(out)
+	c.dropCertificates(out.Header)
 	target := c.target
 	target.RawQuery = c.setCredential(out.Header, target.RawQuery)
 	target.HasQuery = target.HasQuery && (target.RawQuery != "" || c.target.RawQuery == "")

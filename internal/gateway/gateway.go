@@ -58,6 +58,9 @@ type Options struct {
 	// TrustedProxies are the networks whose X-Forwarded-* headers are believed;
 	// empty: nobody's.
 	TrustedProxies []netip.Prefix
+	// CertificateHeader is where they pass on the certificate of a caller; "":
+	// nowhere.
+	CertificateHeader string
 	// PreflightOrigins are the origins whose CORS preflights pass without a
 	// credential once routes are enforced; optional.
 	PreflightOrigins []string
@@ -84,7 +87,9 @@ type Gateway struct {
 	carriers  []carrier
 	origins   map[string]bool
 	unsealed  unsealedCache
-	calls     sync.Pool
+
+	certificateHeaders [2]string // as net/http spells them: of the certificate, and of its chain
+	calls              sync.Pool
 }
 
 // New checks o and makes a Gateway.
@@ -101,6 +106,7 @@ func New(o Options) (*Gateway, error) {
 		o.DocsURL = defaultDocsURL
 	}
 	g := &Gateway{Options: o, carriers: newCarriers(o.Reader.Carriers()), origins: map[string]bool{}}
+	g.certificateHeaders = [2]string{http.CanonicalHeaderKey(o.CertificateHeader), http.CanonicalHeaderKey(o.CertificateHeader + "-Chain")}
 	for _, origin := range o.PreflightOrigins {
 		g.origins[origin] = true
 	}

@@ -137,11 +137,11 @@ func (a *App) open(ctx context.Context, cfg *config.Loaded) (err error) {
 	if err := ring.Tend(ctx); err != nil {
 		return err
 	}
-	clients, err := a.readDeclared(ctx, cfg)
+	declared, err := a.readDeclared(ctx, cfg)
 	if err != nil {
 		return err
 	}
-	return a.declareClients(ctx, clients)
+	return a.declare(ctx, declared)
 }
 
 // checkPepper refuses a pepper that the apikeys in the store were not

@@ -17,9 +17,33 @@ import (
 	"github.com/offkey/offkey/internal/secret"
 )
 
-// readDeclared reads the clients of the file and what they prove themselves
-// with, and refuses ids that other clients have. It changes nothing.
-func (a *App) readDeclared(ctx context.Context, cfg *config.Loaded) ([]*client.Client, error) {
+// declaration is what of a configuration is kept in the store.
+type declaration struct {
+	clients []*client.Client
+	people  *declaredPeople
+}
+
+// readDeclared reads what a file declares, and refuses what the store has of
+// others. It changes nothing.
+func (a *App) readDeclared(ctx context.Context, cfg *config.Loaded) (d declaration, err error) {
+	if d.clients, err = a.readDeclaredClients(ctx, cfg); err != nil {
+		return d, err
+	}
+	d.people, err = a.readDeclaredPeople(ctx, cfg)
+	return d, err
+}
+
+// declare brings the store in line with what a file declares.
+func (a *App) declare(ctx context.Context, d declaration) error {
+	if err := a.declareClients(ctx, d.clients); err != nil {
+		return err
+	}
+	return a.declarePeople(ctx, d.people)
+}
+
+// readDeclaredClients reads the clients of the file and what they prove
+// themselves with, and refuses ids that other clients have. It changes nothing.
+func (a *App) readDeclaredClients(ctx context.Context, cfg *config.Loaded) ([]*client.Client, error) {
 	all := make([]*client.Client, 0, len(cfg.Clients))
 	for i, c := range cfg.Clients {
 		want, err := clientOf(cfg, c, a.Now())

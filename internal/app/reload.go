@@ -69,7 +69,7 @@ func (a *App) apply(ctx context.Context, cfg *config.Loaded, e audit.Event) erro
 	if err != nil {
 		return err
 	}
-	clients, err := a.readDeclared(ctx, cfg)
+	declared, err := a.readDeclared(ctx, cfg)
 	if err != nil {
 		return err
 	}
@@ -78,7 +78,7 @@ func (a *App) apply(ctx context.Context, cfg *config.Loaded, e audit.Event) erro
 			return err
 		}
 	}
-	if err := a.declareClients(ctx, clients); err != nil {
+	if err := a.declare(ctx, declared); err != nil {
 		return err
 	}
 	if err := a.db.Record(ctx, e); err != nil {

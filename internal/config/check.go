@@ -31,6 +31,7 @@ func (l *Loaded) check() Problems {
 	c.storage()
 	c.lives()
 	c.clients()
+	c.people()
 	return c.problems
 }
 

@@ -34,6 +34,7 @@ type Config struct {
 	Gateway        Gateway        `yaml:"gateway"`
 	APIKeys        APIKeys        `yaml:"apikeys"`
 	Migration      Migration      `yaml:"migration"`
+	People         People         `yaml:"people"`
 	Email          Email          `yaml:"email"`
 	Telemetry      Telemetry      `yaml:"telemetry"`
 	Clients        []Client       `yaml:"clients" doc:"Clients declared here are read-only elsewhere."`

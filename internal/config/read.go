@@ -120,6 +120,12 @@ func (r *reader) read(n *yaml.Node, dst reflect.Value, setting, enum string) {
 	if n.Kind == yaml.ScalarNode && n.Tag == "!!null" {
 		return // a section left empty keeps its defaults
 	}
+	if whole, ok := dst.Addr().Interface().(yaml.Unmarshaler); ok && n.Kind != yaml.ScalarNode {
+		if err := whole.UnmarshalYAML(n); err != nil {
+			r.problem(n, setting, setting+" "+err.Error(), "")
+		}
+		return
+	}
 	if _, ok := dst.Addr().Interface().(encoding.TextUnmarshaler); ok {
 		r.readScalar(n, dst, setting, enum)
 		return

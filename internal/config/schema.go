@@ -23,6 +23,8 @@ func schemaOf(t reflect.Type, doc, enum string) map[string]any {
 	switch {
 	case enum != "":
 		s["type"], s["enum"] = "string", strings.Split(enum, ",")
+	case t == reflect.TypeFor[Claims]():
+		s["type"] = "object"
 	case t.Kind() == reflect.Struct && isSection(reflect.New(t).Elem()):
 		properties := map[string]any{}
 		for _, f := range reflect.VisibleFields(t) {

@@ -195,6 +195,15 @@ func (d *Directory) SealTOTP(id string, key secret.Text) []byte {
 	return d.Master.Seal([]byte(key.Reveal()), "totp of "+id)
 }
 
+// HasTOTP reports whether an account has an authenticator app with this secret.
+func (d *Directory) HasTOTP(a *Account, key secret.Text) (bool, error) {
+	if a.TOTP.IsZero() {
+		return false, nil
+	}
+	have, err := d.openTOTP(a.TOTP.Sealed, a.ID)
+	return err == nil && secret.Same(have.Reveal(), key.Reveal()), err
+}
+
 func (d *Directory) openTOTP(sealed []byte, id string) (secret.Text, error) {
 	raw, err := d.Master.Open(sealed, "totp of "+id)
 	if err != nil {

@@ -90,6 +90,7 @@ var kinds = map[reflect.Type]string{
 	reflect.TypeFor[config.Rate]():     "rate",
 	reflect.TypeFor[secret.Text]():     "secret",
 	reflect.TypeFor[netip.Prefix]():    "network",
+	reflect.TypeFor[config.Claims]():   "map",
 }
 
 func kindOf(t reflect.Type) string {

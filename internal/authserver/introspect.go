@@ -14,39 +14,45 @@ import (
 // handleIntrospect tells a resource server what a token is good for (RFC 7662
 // §2).
 func (s *Server) handleIntrospect(w http.ResponseWriter, r *http.Request) {
-	resp, err := s.introspect(w, r)
-	if err != nil {
+	resp, to, err := s.introspect(w, r)
+	switch {
+	case err != nil:
 		s.writeError(w, r, err)
-		return
+	case wantsSigned(r):
+		if err := s.writeSigned(w, resp, to); err != nil {
+			s.writeError(w, r, err)
+		}
+	default:
+		writeSecret(w, http.StatusOK, resp)
 	}
-	writeSecret(w, http.StatusOK, resp)
 }
 
-func (s *Server) introspect(w http.ResponseWriter, r *http.Request) (oauth.IntrospectionResponse, error) {
+// introspect returns the answer and the client that it is for.
+func (s *Server) introspect(w http.ResponseWriter, r *http.Request) (resp oauth.IntrospectionResponse, to *client.Client, err error) {
 	form, err := readForm(w, r)
 	if err != nil {
-		return oauth.IntrospectionResponse{}, err
+		return resp, nil, err
 	}
 	who, err := s.authenticate(r, form, pathIntrospect)
 	if err != nil {
-		return oauth.IntrospectionResponse{}, err
+		return resp, nil, err
 	}
 	if err := checkMayIntrospect(who); err != nil {
-		return oauth.IntrospectionResponse{}, err
+		return resp, nil, err
 	}
 	if !form.Has("token") {
-		return oauth.IntrospectionResponse{}, oauth.InvalidRequest("token is missing")
+		return resp, nil, oauth.InvalidRequest("token is missing")
 	}
 	verified, err := s.options.Verifier.Verify(form.Value("token"))
 	if err != nil || !mayKnow(who.Client(), verified) || !s.stands(r.Context(), verified) {
-		return oauth.IntrospectionResponse{}, nil // RFC 7662 §2.2: inactive, and nothing else
+		return resp, who.Client(), nil // RFC 7662 §2.2: inactive, and nothing else
 	}
-	return introspected(verified.Claims()), nil
+	return introspected(verified.Claims()), who.Client(), nil
 }
 
 // introspected is what a resource server is told of a token that holds
-// (RFC 7662 §2.2), with what it is bound to (RFC 9449 §6.2, RFC 8705 §3.2) and how
-// its person signed in (RFC 9470 §6.2).
+// (RFC 7662 §2.2), with what it is bound to (RFC 9449 §6.2, RFC 8705 §3.2), how
+// its person signed in (RFC 9470 §6.2) and who acts for them (RFC 8693 §4.1).
 func introspected(c token.Claims) oauth.IntrospectionResponse {
 	resp := oauth.IntrospectionResponse{
 		Active: true, Scope: c.Scope.String(), ClientID: c.ClientID, TokenType: oauth.TokenTypeBearer,
@@ -58,6 +64,7 @@ func introspected(c token.Claims) oauth.IntrospectionResponse {
 	if c.Bound() {
 		resp.Cnf = &oauth.Confirmation{JKT: c.JKT, X5TS256: c.X5TS256}
 	}
+	resp.Act = actorOf(c.Actor)
 	if c.JKT != "" {
 		resp.TokenType = oauth.TokenTypeDPoP
 	}

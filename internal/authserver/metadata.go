@@ -42,6 +42,9 @@ func (s *Server) metadataFor(scopes oauth.Scope) oauth.ServerMetadata {
 		DPoPSigningAlgValuesSupported:         proofAlgorithms,
 		TLSClientCertificateBoundAccessTokens: s.options.MutualTLS,
 	}
+	if signer, err := s.options.Ring().Signer(s.options.Now()); err == nil {
+		m.IntrospectionSigningAlgValuesSupported = []string{string(signer.Alg())}
+	}
 	if s.device != nil {
 		m.GrantTypesSupported = append(m.GrantTypesSupported, oauth.GrantDeviceCode)
 		m.DeviceAuthorizationEndpoint = s.endpoint(pathDeviceAuthorize)

@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"github.com/offkey/offkey/internal/audit"
+	"github.com/offkey/offkey/internal/authserver/clientauth"
 	"github.com/offkey/offkey/internal/oauth"
 	"github.com/offkey/offkey/internal/token"
 )
@@ -46,6 +47,9 @@ func (s *Server) revoke(w http.ResponseWriter, r *http.Request) error {
 	c := verified.Claims()
 	if c.ClientID != who.Client().ID {
 		return nil // RFC 7009 §2.1: and it stays as it is
+	}
+	if ok, after := s.revokes.Allow(c.ClientID, s.options.Now()); !ok {
+		return clientauth.TooMany("this client revokes too many tokens at one time: the token is not revoked, try again in %d s", after)
 	}
 	revocation := token.Revocation{Kind: token.RevokeToken, ID: c.ID, Before: s.options.Now(), Expires: c.Expires}
 	err = s.options.Revoker.Revoke(r.Context(), revocation, audit.Event{

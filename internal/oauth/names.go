@@ -43,6 +43,7 @@ const (
 // without "application/".
 const (
 	TypAccessToken          = "at+jwt"
+	TypTokenIntrospection   = "token-introspection+jwt" // RFC 9701 §5
 	TypClientAuthentication = "client-authentication+jwt"
 	TypDPoPProof            = "dpop+jwt" // RFC 9449 §4.2
 )

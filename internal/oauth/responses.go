@@ -58,6 +58,13 @@ type IntrospectionResponse struct {
 	Cnf       *Confirmation `json:"cnf,omitempty"`
 	Acr       string        `json:"acr,omitempty"`       // RFC 9470 §6.2
 	AuthTime  int64         `json:"auth_time,omitempty"` // RFC 9470 §6.2
+	Act       *Actor        `json:"act,omitempty"`       // RFC 8693 §4.1
+}
+
+// Actor is who acts for a subject, with those who did before (RFC 8693 §4.1).
+type Actor struct {
+	Sub string `json:"sub"`
+	Act *Actor `json:"act,omitempty"`
 }
 
 // Confirmation names the key that the token's user must prove to hold (RFC 7800

@@ -79,6 +79,9 @@ const (
 	ForClient  = "authorize" // an authorization request (RFC 6749 §4.1.1)
 	ForDevice  = "device"    // a device that waits (RFC 8628 §3.3)
 	ForAccount = "account"   // a page of our own: nothing is granted
+	// ForLogout asks whether to sign out (OIDC RP-Initiated Logout §2). Where
+	// nobody is signed in the answer is login_required at once.
+	ForLogout = "logout"
 )
 
 // Request waits in one browser for the answer of a person.

@@ -7,7 +7,6 @@ import (
 
 	"github.com/offkey/offkey/internal/audit"
 	sessions "github.com/offkey/offkey/internal/session"
-	"github.com/offkey/offkey/internal/token"
 )
 
 const consentColumns = `person_id, client_id, resources, scopes, fingerprint, at`
@@ -50,7 +49,7 @@ func (db *DB) WithdrawConsent(ctx context.Context, personID, clientID string, e 
 		if _, err := x.exec(`DELETE FROM consent WHERE person_id = ? AND client_id = ?`, personID, clientID); err != nil {
 			return err
 		}
-		if err := x.revokeAll(token.RevokeConsent, token.ConsentID(personID, clientID)); err != nil {
+		if err := x.revokeGranted(personID, clientID); err != nil {
 			return err
 		}
 		return x.record(e)

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/offkey/offkey/internal/audit"
@@ -157,6 +158,7 @@ func (x *tx) isRevoked(g token.Grant) (bool, error) {
 	}{
 		{token.RevokeGrant, g.ID, true}, {token.RevokeSession, session, true},
 		{token.RevokePerson, g.PersonID, false}, {token.RevokeClient, g.ClientID, false}, {token.RevokeAll, token.All, false},
+		{token.RevokeConsent, token.ConsentID(g.PersonID, g.ClientID), false},
 	} {
 		if of.id == "" {
 			continue
@@ -188,6 +190,9 @@ func (x *tx) endGrants(r token.Revocation) error {
 		which, a = `person_id = ?`, args{r.ID}
 	case token.RevokeClient:
 		which, a = `client_id = ?`, args{r.ID}
+	case token.RevokeConsent:
+		personID, clientID, _ := strings.Cut(r.ID, " ")
+		which, a = `person_id = ? AND client_id = ?`, args{personID, clientID}
 	case token.RevokeAll:
 		which, a = `id <> ''`, nil
 	default:
@@ -211,20 +216,7 @@ func (x *tx) endGrants(r token.Revocation) error {
 // revokeGranted revokes all that a person allowed one client: consent was
 // withdrawn.
 func (x *tx) revokeGranted(personID, clientID string) error {
-	var ids []string
-	if err := x.each(`SELECT id FROM granted WHERE person_id = ? AND client_id = ?`, args{personID, clientID}, func(scan func(...any) error) error {
-		var id string
-		defer func() { ids = append(ids, id) }()
-		return scan(&id)
-	}); err != nil {
-		return err
-	}
-	for _, id := range ids {
-		if err := x.revoke(token.Revocation{Kind: token.RevokeGrant, ID: id, Before: x.now}); err != nil {
-			return err
-		}
-	}
-	return nil
+	return x.revokeAll(token.RevokeConsent, token.ConsentID(personID, clientID))
 }
 
 // RevokeGranted revokes all that a person allowed one client.

@@ -206,7 +206,7 @@ func (a *App) serve(cfg *config.Loaded, l *Listeners) error {
 		}},
 	}
 	calls := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { a.flows.Load().gateway.ServeHTTP(w, r) })
-	issuing := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { a.flows.Load().issuer.Handler().ServeHTTP(w, r) })
+	issuing := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { a.flows.Load().issue(w, r) })
 	a.listen(&a.calls, "gateway", gateway.NewServer(a.overTLS(calls), a.Log), a.guarded(cfg, l.Gateway))
 	a.listen(&a.calls, "issuer", plainServer(issuing, a.Log), a.encrypted(l.Issuer))
 	if l.MTLS != nil {

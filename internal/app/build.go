@@ -18,6 +18,7 @@ import (
 	"github.com/offkey/offkey/internal/limit"
 	"github.com/offkey/offkey/internal/migration"
 	"github.com/offkey/offkey/internal/notify"
+	"github.com/offkey/offkey/internal/signin"
 	"github.com/offkey/offkey/internal/token"
 )
 
@@ -27,6 +28,7 @@ type flows struct {
 	cfg     *config.Loaded
 	gateway *gateway.Gateway
 	issuer  *authserver.Server
+	signin  *signin.Service
 	mail    notify.Settings
 	stop    context.CancelFunc // ends what the gateway does beside calls
 }
@@ -39,6 +41,9 @@ func (a *App) buildFlows(cfg *config.Loaded) (*flows, error) {
 	f := &flows{cfg: cfg}
 	var err error
 	if f.gateway, err = a.buildGateway(cfg); err != nil {
+		return nil, err
+	}
+	if f.signin, err = a.buildSignin(cfg, f); err != nil {
 		return nil, err
 	}
 	if f.issuer, err = a.buildIssuer(cfg, f); err != nil {

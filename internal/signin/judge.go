@@ -128,9 +128,13 @@ func levelFor(d session.Demand, p directory.Policy, f directory.Factors, passkey
 	}
 	if i := slices.IndexFunc(d.ACRValues, func(want string) bool { return session.Reaches(best, want) }); i >= 0 {
 		level = stronger(level, d.ACRValues[i])
-	} else if d.Essential {
+	} else if d.Essential && len(d.ACRValues) > 0 {
 		// None can be reached as things are: the weakest would do, if it can be had.
-		level = stronger(level, weakest(d.ACRValues))
+		want, known := weakest(d.ACRValues)
+		if !known {
+			return want, false
+		}
+		level = stronger(level, want)
 	}
 	return level, session.Reaches(best, level)
 }
@@ -142,14 +146,14 @@ func stronger(a, b string) string {
 	return a
 }
 
-// weakest of the classes that we know, else one that nobody reaches.
-func weakest(values []string) string {
-	for _, known := range session.ACRValues {
-		if slices.Contains(values, known) {
-			return known
+// weakest is of the classes that we know, if there is one.
+func weakest(values []string) (class string, known bool) {
+	for _, class := range session.ACRValues {
+		if slices.Contains(values, class) {
+			return class, true
 		}
 	}
-	return "unknown"
+	return values[0], false
 }
 
 // enrollable reports whether the person reaches the level by a factor that they

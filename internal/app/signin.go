@@ -1,0 +1,28 @@
+package app
+
+import (
+	"net/http"
+	"net/netip"
+
+	"github.com/offkey/offkey/internal/config"
+	"github.com/offkey/offkey/internal/signin"
+)
+
+// buildSignin makes the pages by which people sign in.
+func (a *App) buildSignin(cfg *config.Loaded, f *flows) (*signin.Service, error) {
+	return signin.New(signin.Options{
+		Issuer: cfg.Issuer, Store: a.db, People: a.views.people, Clients: a.views.clients, Devices: a.db, Spender: a.db,
+		Master: a.data.master, Now: a.Now, Log: a.Log,
+		Source: func(r *http.Request) netip.Addr { return f.gateway.Source(r) },
+	})
+}
+
+// issue serves the issuer's listener: the pages of people, and for all else the
+// authorization server.
+func (f *flows) issue(w http.ResponseWriter, r *http.Request) {
+	if f.signin.Serves(r.URL.Path) {
+		f.signin.Handler().ServeHTTP(w, r)
+		return
+	}
+	f.issuer.Handler().ServeHTTP(w, r)
+}

@@ -28,6 +28,10 @@ type leanCall struct {
 	interim func(status int)
 }
 
+// joinedBody is how long a body may be that goes out together with its head, if it
+// is there already: more than this is not in net/http's buffer.
+const joinedBody = 4 << 10
+
 func newLeanCall(c *call) *leanCall {
 	l := &leanCall{c: c, header: http.Header{}}
 	l.interim = func(status int) { c.w.WriteHeader(status) }
@@ -54,6 +58,12 @@ func (l *leanCall) forward(r *http.Request) bool {
 	c.rewrite(&l.rewrite)
 	if !l.call.Compose(&l.out, r.Body) {
 		return false
+	}
+	if r.ContentLength > 0 && r.ContentLength <= joinedBody && arrivedWhole(r) {
+		if err := l.call.Join(); err != nil {
+			c.failed(c.w, r, err)
+			return true
+		}
 	}
 	res, err := c.upstream.lean.Do(r.Context(), &l.call, c.w.Header(), l.interim)
 	switch {
@@ -101,8 +111,9 @@ func (l *leanCall) refuseSwitch(r *http.Request, err error) {
 
 // answer sends the API's answer to the caller. Its header is that of c.w already.
 func (l *leanCall) answer(r *http.Request, res *http.Response) {
-	c := l.c
-	from, _ := res.Body.(interface{ Buffered() bool })
+	c, body := l.c, res.Body
+	defer func() { _ = body.Close() }() // whatever happens
+	from, _ := body.(interface{ Buffered() bool })
 	_ = c.answered(res) // never fails
 	announced := announceTrailers(c.w.Header(), res.Trailer)
 	c.w.WriteHeader(res.StatusCode)

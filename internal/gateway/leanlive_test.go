@@ -228,6 +228,36 @@ var lives = []live{
 		}
 		return out.String()
 	}},
+	{"a caller of HTTP/2", func(_ *farSide, conn net.Conn, in *bufio.Reader) {
+		for {
+			r, err := http.ReadRequest(in)
+			if err != nil {
+				return
+			}
+			body, err := io.ReadAll(r.Body)
+			text := fmt.Sprintf("%s %s %v %d bytes %v", r.Method, r.RequestURI, r.TransferEncoding, len(body), err)
+			fmt.Fprintf(conn, "HTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\nX-Sum: 1\r\n\r\n", len(text), text)
+		}
+	}, func(t *testing.T, w *world, _ *farSide) string {
+		var out strings.Builder
+		h2 := h2cClient(t)
+		for _, length := range []int64{0, 5, 1 << 20, -1} {
+			req, _ := http.NewRequestWithContext(t.Context(), "POST", "http://"+w.addr+"/a?b;c", io.NopCloser(strings.NewReader(strings.Repeat("x", int(max(length, 9))))))
+			if req.ContentLength = length; length == 0 {
+				req.Body = nil
+			} else if length > 0 {
+				req.Body = io.NopCloser(strings.NewReader(strings.Repeat("x", int(length))))
+			}
+			res, err := h2.RoundTrip(req)
+			if err != nil {
+				return err.Error()
+			}
+			body, err := io.ReadAll(res.Body)
+			_ = res.Body.Close()
+			fmt.Fprintln(&out, res.StatusCode, res.Header, string(body), err, res.Trailer)
+		}
+		return out.String()
+	}},
 	{"the API breaks off", func(_ *farSide, conn net.Conn, in *bufio.Reader) {
 		if _, err := peekRequest(in); err == nil {
 			_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"+strings.Repeat("x", 50_000))

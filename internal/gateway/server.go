@@ -1,8 +1,10 @@
 package gateway
 
 import (
+	"context"
 	"log"
 	"log/slog"
+	"net"
 	"net/http"
 	"time"
 )
@@ -35,5 +37,22 @@ func NewServer(handler http.Handler, logger *slog.Logger) *http.Server {
 		ErrorLog:          log.New(debugLog{logger}, "", 0),
 		// OPTIONS * is for the handler to refuse, not for net/http to answer.
 		DisableGeneralOptionsHandler: true,
+		ConnContext:                  withConn,
 	}
+}
+
+// connKey finds the guarded connection that a request came on.
+type connKey struct{}
+
+func withConn(ctx context.Context, conn net.Conn) context.Context {
+	if guarded, ok := conn.(interface{ arrivedWhole() bool }); ok {
+		return context.WithValue(ctx, connKey{}, guarded)
+	}
+	return ctx
+}
+
+// arrivedWhole reports whether a request in HTTP/1 is there with all of its body.
+func arrivedWhole(r *http.Request) bool {
+	guarded, ok := r.Context().Value(connKey{}).(interface{ arrivedWhole() bool })
+	return ok && r.ProtoMajor == 1 && guarded.arrivedWhole()
 }

@@ -48,6 +48,7 @@ type guardedConn struct {
 	told    func(code string, peer net.Addr)
 	framing framing // of Read
 
+	whole    atomic.Bool // what has come so far ends with a request
 	refused  atomic.Pointer[wireRefusal]
 	leaving  atomic.Bool // an answer to a request with Upgrade is due
 	detached atomic.Bool // it was 101: HTTP has ended
@@ -62,6 +63,7 @@ func (c *guardedConn) Read(p []byte) (int, error) {
 		return n, err
 	}
 	pass, why := c.framing.follow(p[:n])
+	c.whole.Store(c.framing.at == betweenRequests)
 	if c.framing.upgrade {
 		c.framing.upgrade = false
 		c.leaving.Store(true)
@@ -78,6 +80,10 @@ func (c *guardedConn) Read(p []byte) (int, error) {
 	}
 	return pass, nil // the next Read says why
 }
+
+// arrivedWhole reports whether the last request that has come is there with all of
+// its body, so that reading it waits for nobody.
+func (c *guardedConn) arrivedWhole() bool { return c.whole.Load() }
 
 // badRequest is what net/http writes, and all it writes, when the head of a
 // request ends in an error such as ours.

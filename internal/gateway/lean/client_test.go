@@ -3,11 +3,14 @@ package lean
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"sync"
@@ -366,6 +369,49 @@ func TestAnswerTimeout(t *testing.T) {
 		if err := do(slow(), length, true); !errors.As(err, &timeout) || !timeout.Timeout() {
 			t.Errorf("length %d: %v, want a timeout", length, err)
 		}
+	}
+}
+
+func TestTLSConnectionsAreUsedAgain(t *testing.T) {
+	var conns atomic.Int64
+	far := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		fmt.Fprint(w, r.Proto, " ", r.Host)
+	}))
+	far.Config.ConnState = func(_ net.Conn, s http.ConnState) {
+		if s == http.StateNew {
+			conns.Add(1)
+		}
+	}
+	far.EnableHTTP2 = true
+	far.StartTLS()
+	defer far.Close()
+	u, err := url.Parse(far.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AddCert(far.Certificate())
+	o := Options{
+		URL: u, Dial: (&net.Dialer{}).DialContext, TLS: &tls.Config{RootCAs: roots}, HandshakeTimeout: 10 * time.Second,
+		IdleTimeout: time.Minute, FreshTimeout: time.Minute, MaxIdle: 4, MaxOpen: 4,
+	}
+	c := New(o)
+	if c == nil {
+		t.Skip("this system shows nothing of a connection that waits")
+	}
+	defer c.CloseIdleConnections()
+	for i := range 10 {
+		if got, err := send(t.Context(), c, []string{"GET", "POST"}[i%2], []string{"", "body"}[i%2]); err != nil || got != "HTTP/1.1 a" {
+			t.Fatalf("%q %v", got, err)
+		}
+	}
+	if n := conns.Load(); n != 1 {
+		t.Errorf("%d connections for ten calls", n)
+	}
+	o.TLS = &tls.Config{RootCAs: x509.NewCertPool()}
+	if _, err := send(t.Context(), New(o), "GET", ""); err == nil {
+		t.Error("a certificate was taken that nobody vouches for")
 	}
 }
 

@@ -87,6 +87,18 @@ func (c *Call) Compose(r *http.Request, bodyOf io.Reader) bool {
 	return ok
 }
 
+// Join reads the body, which has a length and is to be there already, and puts it
+// behind the head, so that both go out at once and nothing is left to do beside.
+func (c *Call) Join() error {
+	start := len(c.head)
+	c.head = slices.Grow(c.head, int(c.length))[:start+int(c.length)]
+	if _, err := io.ReadFull(c.body, c.head[start:]); err != nil {
+		return err
+	}
+	c.body = nil
+	return nil
+}
+
 // appendFields writes the fields in the order of their names, without those
 // that Compose writes.
 func (c *Call) appendFields(b []byte, h http.Header) (_ []byte, ok bool) {

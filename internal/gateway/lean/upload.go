@@ -134,9 +134,9 @@ func (u *upload) callersError() error {
 	return u.err
 }
 
-// doneSoon is how long an answer that has ended waits for its request to end. A
-// goroutine may have sent the last byte and not have said so yet.
-const doneSoon = 10 * time.Millisecond
+// doneSoon is how long an answer that has ended waits for its request to end, as
+// long as http.Transport has it: then the connection is closed.
+const doneSoon = 50 * time.Millisecond
 
 // isDone reports whether everything was sent, so that another request may follow.
 func (u *upload) isDone() bool {

@@ -44,7 +44,7 @@ type signingAnswer struct {
 func (s *Server) showSigning(k keyring.Key) signingAnswer {
 	now, ring := s.now(), s.o.Keyring.Current()
 	a := signingAnswer{KID: k.ID, Alg: k.Alg, State: signingRetired, Created: k.Created, SignFrom: k.SignFrom, Dropped: k.Dropped}
-	signer, err := ring.Signer(now)
+	signer, err := ring.SignerFor(k.Alg, now)
 	_, published := ring.Find(k.ID, now)
 	switch {
 	case !k.Dropped.IsZero():

@@ -45,6 +45,9 @@ func (s *Server) metadataFor(scopes oauth.Scope) oauth.ServerMetadata {
 	if signer, err := s.options.Ring().Signer(s.options.Now()); err == nil {
 		m.IntrospectionSigningAlgValuesSupported = []string{string(signer.Alg())}
 	}
+	if s.options.Browser != nil {
+		s.peopleMetadata(&m)
+	}
 	if s.device != nil {
 		m.GrantTypesSupported = append(m.GrantTypesSupported, oauth.GrantDeviceCode)
 		m.DeviceAuthorizationEndpoint = s.endpoint(pathDeviceAuthorize)

@@ -15,6 +15,10 @@ const (
 	pathRegister   = "/register"
 	pathJWKS       = "/jwks"
 
+	pathAuthorize     = "/authorize"
+	pathAuthorizeDone = "/authorize/done" // where a browser comes back with an answer
+	pathPAR           = "/par"
+
 	pathDeviceAuthorize = "/device/authorize"
 	pathDevice          = "/device" // a page of signin's
 )
@@ -52,6 +56,11 @@ func (s *Server) makeRoutes(prefix string) map[string]http.Handler {
 	if s.options.Registrar != nil {
 		routes[prefix+pathRegister] = cors(post(s.handleRegister))
 	}
+	if s.options.Browser != nil {
+		routes[prefix+pathAuthorize] = methods{http.MethodGet: s.handleAuthorize, http.MethodHead: s.handleAuthorize, http.MethodPost: s.handleAuthorize} // no CORS: OAuth 2.1 §3.1
+		routes[prefix+pathAuthorizeDone] = methods{http.MethodGet: s.handleAuthorizeDone}
+		routes[prefix+pathPAR] = cors(post(s.handlePAR))
+	}
 	if s.device != nil {
 		routes[prefix+pathDeviceAuthorize] = cors(post(s.handleDeviceAuthorize))
 	}
@@ -80,10 +89,13 @@ func (m methods) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (m methods) allowed() string {
-	if _, ok := m[http.MethodPost]; ok {
-		return "POST"
+	var names []string
+	for _, name := range []string{http.MethodGet, http.MethodHead, http.MethodPost} {
+		if _, ok := m[name]; ok {
+			names = append(names, name)
+		}
 	}
-	return "GET, HEAD"
+	return strings.Join(names, ", ")
 }
 
 // cors lets scripts of any origin call an endpoint and read its answers: nothing

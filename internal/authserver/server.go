@@ -22,6 +22,7 @@ import (
 	"github.com/offkey/offkey/internal/authserver/clientauth"
 	"github.com/offkey/offkey/internal/authserver/grant"
 	"github.com/offkey/offkey/internal/client"
+	"github.com/offkey/offkey/internal/jose"
 	"github.com/offkey/offkey/internal/keyring"
 	"github.com/offkey/offkey/internal/limit"
 	"github.com/offkey/offkey/internal/oauth"
@@ -76,6 +77,22 @@ type Options struct {
 	Registrar   Registrar   // nil: no /register
 	Exchanger   Exchanger   // nil: apikeys are not exchanged
 	Devices     DeviceStore // nil: no device flow
+	// Browser is where people answer, and what follows is needed with it. nil: no
+	// authorization endpoint, and nothing else that people take part in.
+	Browser Browser
+	Grants  Grants
+	People  People
+	// RefreshKey makes the next refresh token of each, SubjectKey pairwise
+	// subjects: secrets of 32 bytes that never change.
+	RefreshKey, SubjectKey []byte
+	// WantKey asks for a signing key of an algorithm that may have none yet.
+	WantKey func(jose.Algorithm)
+	// RefreshLife is how long a refresh token may be renewed, RefreshIdle how
+	// long it may lie unused, RefreshGrace how long the one before is taken
+	// again. Defaults: 30 days, 14 days, not at all.
+	RefreshLife, RefreshIdle, RefreshGrace time.Duration
+	// RequirePAR: every authorization request must be pushed (RFC 9126 §5).
+	RequirePAR bool
 	// APIKeyHolds reports whether an apikey, by its id, still opens what it was
 	// exchanged for. nil: until that is revoked.
 	APIKeyHolds func(id string) bool
@@ -113,6 +130,9 @@ type Options struct {
 type Server struct {
 	options   Options
 	base      string // the issuer without a last slash: endpoints follow
+	prefix    string // the path of base
+	targets   grant.Targets
+	subjects  token.Subjects
 	auth      *clientauth.Authenticator
 	failures  *clientauth.Failures
 	grants    map[string]authenticatedGrant
@@ -123,6 +143,7 @@ type Server struct {
 	routes    map[string]http.Handler
 	compatLog *limit.Limiter
 	revokes   *limit.Limiter // by client: each leaves an audit entry
+	pushes    *limit.Limiter // by public clients, by source
 }
 
 // New makes a Server. Its errors are about options.
@@ -131,7 +152,7 @@ func New(o Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("authorization server: %w", err)
 	}
-	s := &Server{options: o, base: strings.TrimSuffix(o.Issuer, "/"), failures: clientauth.NewFailures(o.Limits), compatLog: limit.New(1.0/3600, 1, 1<<10), revokes: limit.New(10, 200, 1<<14)}
+	s := &Server{options: o, base: strings.TrimSuffix(o.Issuer, "/"), failures: clientauth.NewFailures(o.Limits), compatLog: limit.New(1.0/3600, 1, 1<<10), revokes: limit.New(10, 200, 1<<14), pushes: newPushLimiter()}
 	s.auth, err = clientauth.New(clientauth.Options{
 		Issuer: o.Issuer, TokenEndpoint: s.endpoint(pathToken), Clients: o.Clients, Spender: o.Spender, KeySets: o.KeySets,
 		Failures: s.failures, Now: o.Now, AssertionLife: o.AssertionLife, ClientCAs: o.ClientCAs, Failed: o.Metrics.authFailed, Compat: s.compatUsed, Used: s.usage.note,
@@ -139,10 +160,15 @@ func New(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.prefix = strings.TrimSuffix(issuer.Path, "/")
 	targets := grant.Targets{Default: o.Resource, Known: append([]string{o.Resource}, o.Resources...)}
 	s.grants = map[string]authenticatedGrant{
 		oauth.GrantClientCredentials: grant.ClientCredentials{Targets: targets, Life: o.TokenLife},
 		oauth.GrantTokenExchange:     grant.TokenExchange{Subjects: subjects{s}, Targets: targets, Life: o.TokenLife},
+	}
+	s.targets = targets
+	if o.Browser != nil {
+		s.usePeople(o)
 	}
 	if o.Exchanger != nil {
 		s.exchange = &grant.APIKeyExchange{Exchanger: o.Exchanger, Targets: targets, Life: o.ExchangeLife}
@@ -154,7 +180,7 @@ func New(o Options) (*Server, error) {
 	if s.metadata, err = s.makeMetadata(); err != nil {
 		return nil, err
 	}
-	s.routes = s.makeRoutes(strings.TrimSuffix(issuer.Path, "/"))
+	s.routes = s.makeRoutes(s.prefix)
 	return s, nil
 }
 
@@ -169,6 +195,18 @@ func checkOptions(o *Options) (*url.URL, error) {
 		return nil, errors.New("no resource: a token would be for everyone")
 	case o.Clients == nil || o.Spender == nil || o.Ring == nil || o.TokenIssuer == nil || o.Verifier == nil || o.Revoker == nil || o.Now == nil:
 		return nil, errors.New("clients, spender, ring, token issuer, verifier, revoker and clock are needed")
+	}
+	if o.Browser != nil && (o.Grants == nil || o.People == nil || len(o.RefreshKey) < 32 || len(o.SubjectKey) < 32) {
+		return nil, errors.New("with a browser grants, people and keys for refresh tokens and subjects are needed")
+	}
+	if o.RefreshLife <= 0 {
+		o.RefreshLife = 30 * 24 * time.Hour
+	}
+	if o.RefreshIdle <= 0 {
+		o.RefreshIdle = 14 * 24 * time.Hour
+	}
+	if o.WantKey == nil {
+		o.WantKey = func(jose.Algorithm) {}
 	}
 	if o.TokenLife <= 0 {
 		o.TokenLife = 10 * time.Minute

@@ -45,12 +45,20 @@ func (s *Server) issueToken(w http.ResponseWriter, r *http.Request) (oauth.Token
 		return oauth.TokenResponse{}, err
 	}
 	authorization.At = began
+	if err := s.keepForPerson(r.Context(), &authorization); err != nil {
+		return oauth.TokenResponse{}, err
+	}
 	issued, err := s.options.TokenIssuer.Issue(authorization)
+	if err != nil {
+		return oauth.TokenResponse{}, err
+	}
+	idToken, err := s.idToken(r.Context(), form.Value("grant_type"), authorization, issued)
 	if err != nil {
 		return oauth.TokenResponse{}, err
 	}
 	s.options.Metrics.tokenIssued(how)
 	resp := oauth.TokenResponse{
+		RefreshToken: authorization.RefreshToken.Reveal(), IDToken: idToken,
 		AccessToken: issued.Token, TokenType: oauth.TokenTypeBearer, Scope: issued.Scope.String(),
 		ExpiresIn: int64(issued.Expires.Sub(issued.IssuedAt) / time.Second),
 	}

@@ -82,6 +82,7 @@ func newWorld(t testing.TB, change ...func(*authserver.Options)) *world {
 		Revocations: w.revocations, Revoker: w.db, Registrar: w.road, Exchanger: w.road, Devices: w.db,
 		Now: w.now, Log: slog.New(slog.NewTextHandler(&w.log, nil)), Metrics: w.metrics,
 	}
+	o.Grants, o.WantKey = w.db, w.manager.Want
 	for _, c := range change {
 		c(&o)
 	}
@@ -92,16 +93,56 @@ func newWorld(t testing.TB, change ...func(*authserver.Options)) *world {
 		t.Fatal(err)
 	}
 	w.handler = w.server.Handler()
+	if o.Browser != nil {
+		w.haveKeyForIDTokens()
+	}
 	return w
 }
 
-func newMaster(t testing.TB) *secret.MasterKey {
-	t.Helper()
+// worlds of one test run share a master key, and the RSA key sealed under it,
+// which takes longest to make.
+var (
+	rsaKey    keyring.Key
+	makingRSA sync.Mutex
+)
+
+// haveKeyForIDTokens makes what a job of the process does.
+func (w *world) haveKeyForIDTokens() {
+	w.t.Helper()
+	makingRSA.Lock()
+	defer makingRSA.Unlock()
+	ctx := context.Background()
+	if rsaKey.ID != "" {
+		if err := w.db.AddSigningKey(ctx, rsaKey, system); err != nil {
+			w.t.Fatal(err)
+		}
+		return
+	}
+	if err := w.manager.TendWanted(ctx); err != nil {
+		w.t.Fatal(err)
+	}
+	keys, err := w.db.SigningKeys(ctx)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, k := range keys {
+		if k.Alg == jose.RS256 {
+			rsaKey = k
+		}
+	}
+}
+
+var sharedMaster = sync.OnceValue(func() []byte {
 	raw, err := secret.GenerateMasterKey()
 	if err != nil {
-		t.Fatal(err)
+		panic(err)
 	}
-	m, err := secret.NewMasterKey(raw)
+	return raw
+})
+
+func newMaster(t testing.TB) *secret.MasterKey {
+	t.Helper()
+	m, err := secret.NewMasterKey(sharedMaster())
 	if err != nil {
 		t.Fatal(err)
 	}

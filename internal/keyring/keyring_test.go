@@ -415,3 +415,123 @@ func TestFindTakesNoLockAndNoMemory(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
+
+func algorithms(m *Manager, c *clock) []string {
+	var algs []string
+	for _, k := range m.Current().Published(c.at).Keys {
+		algs = append(algs, string(k.Alg))
+	}
+	slices.Sort(algs)
+	return algs
+}
+
+func TestAnAlgorithmHasKeysOnceSomebodyWantsIt(t *testing.T) {
+	m, s, c := newManager(t)
+	tend(t, m)
+	access := signer(t, m, c)
+	if _, err := m.Current().SignerFor(jose.RS256, c.at); !errors.Is(err, ErrNoSigner) {
+		t.Errorf("RS256 has a key that nobody asked for: %v", err)
+	}
+	m.Want(jose.RS256)
+	m.Want(jose.RS256)
+	if err := m.TendWanted(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	rs, err := m.Current().SignerFor(jose.RS256, c.at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := signer(t, m, c); got != access {
+		t.Error("access tokens are signed with the new key")
+	}
+	before := len(s.keys)
+	m.Want(jose.RS256)
+	if err := m.TendWanted(t.Context()); err != nil || len(s.keys) != before {
+		t.Errorf("%d keys more, error %v", len(s.keys)-before, err)
+	}
+
+	t.Run("checklist_117 its next key is published ahead too, and takes over", func(t *testing.T) {
+		c.at = c.at.Add(29*24*time.Hour + time.Hour)
+		tend(t, m)
+		if got := algorithms(m, c); !slices.Equal(got, []string{"ES256", "ES256", "RS256", "RS256"}) {
+			t.Fatalf("published: %v", got)
+		}
+		if k, err := m.Current().SignerFor(jose.RS256, c.at); err != nil || k.ID() != rs.ID() {
+			t.Errorf("signs before it is published for a day: %v", err)
+		}
+		c.at = c.at.Add(25 * time.Hour)
+		if k, err := m.Current().SignerFor(jose.RS256, c.at); err != nil || k.ID() == rs.ID() {
+			t.Errorf("the old key still signs: %v", err)
+		}
+		if k, err := m.Current().Signer(c.at); err != nil || k.Alg() != jose.ES256 || k.ID() == access {
+			t.Errorf("access tokens: %v, %v", k, err)
+		}
+	})
+	t.Run("checklist_56 a key out of use is found for what is brought back, a dropped one is not", func(t *testing.T) {
+		c.at = c.at.Add(3 * time.Hour)
+		tend(t, m)
+		if _, ok := m.Current().Find(rs.ID(), c.at); ok {
+			t.Error("it is still believed")
+		}
+		if _, ok := m.Current().FindRetired(rs.ID()); !ok {
+			t.Error("it is forgotten")
+		}
+		if err := m.Drop(t.Context(), rs.ID(), audit.Event{}); err != nil {
+			t.Fatal(err)
+		}
+		if _, ok := m.Current().FindRetired(rs.ID()); ok {
+			t.Error("it is found after it was dropped")
+		}
+	})
+	t.Run("checklist_119 a dropped key of one algorithm is replaced by one of the same", func(t *testing.T) {
+		k, err := m.Current().SignerFor(jose.RS256, c.at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		access := signer(t, m, c)
+		if err := m.Drop(t.Context(), k.ID(), audit.Event{}); err != nil {
+			t.Fatal(err)
+		}
+		if again, err := m.Current().SignerFor(jose.RS256, c.at); err != nil || again.ID() == k.ID() {
+			t.Errorf("%v, %v", again, err)
+		}
+		if signer(t, m, c) != access {
+			t.Error("the key of access tokens changed")
+		}
+	})
+	t.Run("a rotation by command is of every algorithm", func(t *testing.T) {
+		before := len(s.keys)
+		k, err := m.Rotate(t.Context(), true, audit.Event{Actor: "os:1", Action: "signing_key.rotated"})
+		if err != nil || k.Alg != jose.ES256 || signer(t, m, c) != k.ID {
+			t.Errorf("%s, %v", k.Alg, err)
+		}
+		if len(s.keys) != before+2 {
+			t.Errorf("%d keys were made", len(s.keys)-before)
+		}
+	})
+}
+
+func TestAnotherAlgorithmTakesOverWhenItsKeyIsPublishedForLongEnough(t *testing.T) {
+	m, s, c := newManager(t)
+	tend(t, m)
+	first := signer(t, m, c)
+	o := m.options
+	o.Alg = jose.EdDSA
+	m = New(s, m.master, o, c.now)
+	for range 3 {
+		tend(t, m)
+	}
+	if got := algorithms(m, c); !slices.Equal(got, []string{"ES256", "EdDSA"}) {
+		t.Fatalf("published: %v", got)
+	}
+	if signer(t, m, c) != first {
+		t.Error("signs with a key that nobody has seen")
+	}
+	c.at = c.at.Add(24 * time.Hour)
+	if k, err := m.Current().Signer(c.at); err != nil || k.Alg() != jose.EdDSA {
+		t.Errorf("a day later %v, %v", k, err)
+	}
+	if _, ok := m.Current().Find(first, c.at); !ok {
+		t.Error("tokens of the old key are refused")
+	}
+}

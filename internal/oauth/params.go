@@ -116,3 +116,15 @@ func quoteName(name string) string {
 	}
 	return "a parameter"
 }
+
+// ParamsOf makes the parameters of a request that did not come as a form. What
+// may not repeat must be there once; an empty value counts as omitted.
+func ParamsOf(pairs [][2]string) Params {
+	p := Params{}
+	for _, pair := range pairs {
+		if pair[1] != "" {
+			p.sent = append(p.sent, param{pair[0], pair[1]})
+		}
+	}
+	return p
+}

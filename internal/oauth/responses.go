@@ -73,3 +73,10 @@ type Confirmation struct {
 	JKT     string `json:"jkt,omitempty"`      // RFC 9449 §6.1
 	X5TS256 string `json:"x5t#S256,omitempty"` // RFC 8705 §3.1
 }
+
+// PushedResponse is the answer to a pushed authorization request (RFC 9126
+// §2.2).
+type PushedResponse struct {
+	RequestURI string `json:"request_uri"`
+	ExpiresIn  int64  `json:"expires_in"` // seconds
+}

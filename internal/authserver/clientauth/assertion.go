@@ -116,20 +116,32 @@ func (a *Authenticator) keysFor(ctx context.Context, c *client.Client, h jose.He
 		return nil, nil
 	case c.SigningAlg != "" && c.SigningAlg != h.Alg: // RFC 8725 §3.1
 		return nil, nil
+	}
+	keys, err := a.SigningKeys(ctx, c, h)
+	if err != nil {
+		return nil, unfetched(err)
+	}
+	return keys, nil
+}
+
+// SigningKeys are the keys of a client that may have signed what has this
+// header, in whatever way the client proves itself: for its request objects too.
+func (a *Authenticator) SigningKeys(ctx context.Context, c *client.Client, h jose.Header) ([]jose.PublicKey, error) {
+	switch {
 	case c.JWKSURI == "":
 		return candidates(c.Keys(a.options.Now()), h), nil
 	case a.options.KeySets == nil:
-		return nil, unfetched(errors.New("fetching is not configured"))
+		return nil, errors.New("fetching is not configured")
 	}
 	set, err := a.options.KeySets.KeySet(ctx, c.JWKSURI)
 	if err != nil {
-		return nil, unfetched(err)
+		return nil, err
 	}
 	if found := candidates(set, h); len(found) > 0 {
 		return found, nil
 	}
 	if set, err = a.options.KeySets.Refresh(ctx, c.JWKSURI); err != nil {
-		return nil, unfetched(err)
+		return nil, err
 	}
 	return candidates(set, h), nil
 }

@@ -174,6 +174,7 @@ func (a *App) buildIssuer(cfg *config.Loaded, f *flows) (*authserver.Server, err
 	if err := a.bindTokens(cfg, f, &o); err != nil {
 		return nil, err
 	}
+	o.Devices = a.db
 	if cfg.Migration.Upgrade != "off" {
 		t := &trade{road: a.road, record: a.recordUse, seal: a.sealerFor(cfg)}
 		o.Registrar, o.Exchanger = t, t

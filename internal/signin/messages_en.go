@@ -111,7 +111,7 @@ var english = map[string]string{
 	"deviceconfirm.from":   "It asks from",
 	"deviceconfirm.same":   "your own network",
 	"deviceconfirm.when":   "It asked at",
-	"deviceconfirm.yes":    "Yes, connect it",
+	"deviceconfirm.yes":    "Yes, connect",
 	"deviceconfirm.no":     "No",
 	"deviceconfirm.warn":   "If somebody sent you this code or a link to this page, choose No: they would get into your account.",
 	"devicedone.title":     "Done",

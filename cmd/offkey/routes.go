@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/offkey/offkey/internal/app"
+	"github.com/offkey/offkey/internal/config"
 	"github.com/offkey/offkey/internal/oauth"
 	"github.com/offkey/offkey/internal/policy"
 )
@@ -31,6 +33,24 @@ type routeDoc struct {
 	Source   string   `json:"source"`
 	Calls    int64    `json:"calls"`
 	Warnings []string `json:"warnings"`
+	DPoP     string   `json:"dpop"`
+	ACR      []string `json:"acr"`
+	MaxAge   int64    `json:"max_age"`
+}
+
+// more is what a route asks of a token beside its scopes, in words.
+func (r routeDoc) more() string {
+	var b strings.Builder
+	if r.DPoP == "required" {
+		b.WriteString(", bound to a DPoP key")
+	}
+	if len(r.ACR) > 0 {
+		b.WriteString(", signed in by " + strings.Join(r.ACR, " or "))
+	}
+	if r.MaxAge > 0 {
+		b.WriteString(", at most " + config.Duration(time.Duration(r.MaxAge)*time.Second).String() + " ago")
+	}
+	return b.String()
 }
 
 type routesListCmd struct {
@@ -75,7 +95,7 @@ func (c *routesListCmd) Run(ctx context.Context, t *terminal) error {
 			if r.AsAll {
 				enforce += ", as all"
 			}
-			rows = append(rows, []string{r.Match, orDash(scopes), enforce, r.Source, calls})
+			rows = append(rows, []string{r.Match, orDash(strings.TrimPrefix(scopes+r.more(), ", ")), enforce, r.Source, calls})
 		}
 		if len(rows) == 0 {
 			t.say("No routes. They show up here as calls come in; `offkey routes set` makes a rule.")
@@ -91,6 +111,9 @@ type routesSetCmd struct {
 	Scopes  []string `arg:"" optional:"" name:"scope" help:"Scopes that a token needs, all of them."`
 	Open    bool     `help:"Calls pass without a credential."`
 	Enforce string   `enum:",off,shadow,on" default:"" placeholder:"HOW" help:"off, shadow or on, for this route alone."`
+	DPoP    bool     `name:"dpop" help:"Tokens must be bound to a DPoP key."`
+	ACR     []string `name:"acr" placeholder:"ACR" help:"How the token's person must have signed in: one of these. May be given several times."`
+	MaxAge  string   `name:"max-age" placeholder:"TIME" help:"How long ago that may be, as in 10m."`
 	DryRun  bool     `help:"Change nothing."`
 }
 
@@ -99,6 +122,7 @@ func (routesSetCmd) Help() string {
   offkey routes set "GET /v1/orders/**" read:orders
   offkey routes set "POST /v1/orders" create:orders --enforce shadow
   offkey routes set "GET /health" --open
+  offkey routes set "POST /v1/payments" create:payments --dpop --max-age 10m
 
 In a pattern {name} and * stand for one segment, ** at the end for any number. GET also takes HEAD. A route without
 a method is for all of them.`
@@ -112,6 +136,19 @@ func (c *routesSetCmd) Run(ctx context.Context, t *terminal) error {
 	}
 	if c.Enforce != "" {
 		body["enforce"] = c.Enforce
+	}
+	if c.DPoP {
+		body["dpop"] = "required"
+	}
+	if len(c.ACR) > 0 {
+		body["acr"] = c.ACR
+	}
+	if c.MaxAge != "" {
+		var age config.Duration
+		if err := age.UnmarshalText([]byte(c.MaxAge)); err != nil {
+			return wrongUsage("--max-age "+err.Error(), "")
+		}
+		body["max_age"] = int64(time.Duration(age) / time.Second)
 	}
 	var raw json.RawMessage
 	if err := c.connect().send(ctx, "PUT", "/routes", parameters("dry_run", whenTrue(c.DryRun)), body, &raw); err != nil {
@@ -134,6 +171,7 @@ func (c *routesSetCmd) Run(ctx context.Context, t *terminal) error {
 	case len(r.Scopes) == 0:
 		needs = "needs a credential and no scope"
 	}
+	needs += r.more()
 	if c.DryRun {
 		t.say("%s would say: %s. Nothing was changed.", r.Match, needs)
 		return nil

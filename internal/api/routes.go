@@ -34,6 +34,10 @@ type routeAnswer struct {
 	// Inherited says that it has no setting of its own and takes that of all.
 	Inherited bool   `json:"enforce_inherited,omitempty"`
 	Source    string `json:"source"`
+	DPoP      string `json:"dpop,omitempty"` // required
+	// ACR and MaxAge, in seconds, are about the sign-in of the token's person.
+	ACR    []string `json:"acr,omitempty"`
+	MaxAge int64    `json:"max_age,omitempty"`
 	// Calls is given for what was observed and is not yet a rule.
 	Calls    int64    `json:"calls,omitempty"`
 	DryRun   bool     `json:"dry_run,omitempty"`
@@ -48,6 +52,10 @@ func showRoute(r *policy.Route, rules *policy.Ruleset) routeAnswer {
 	if r.Open {
 		a.Auth = "none"
 	}
+	if r.DPoP {
+		a.DPoP = "required"
+	}
+	a.ACR, a.MaxAge = r.ACR, r.MaxAge
 	return a
 }
 
@@ -109,6 +117,21 @@ type routeProposal struct {
 	Scopes  oauth.Scope     `json:"scopes"`
 	Auth    string          `json:"auth"`    // required (default) or none
 	Enforce *policy.Enforce `json:"enforce"` // left out: as it was
+	DPoP    string          `json:"dpop"`    // required, or optional (default)
+	ACR     []string        `json:"acr"`
+	MaxAge  int64           `json:"max_age"` // seconds
+}
+
+// demands are what it asks of a token beside its scopes.
+func (p routeProposal) demands() (policy.Demands, error) {
+	if p.DPoP != "" && p.DPoP != "required" && p.DPoP != "optional" {
+		return policy.Demands{}, badRequest("it is required or optional", "dpop is %q", p.DPoP)
+	}
+	d := policy.Demands{DPoP: p.DPoP == "required", ACR: p.ACR, MaxAge: p.MaxAge}
+	if err := d.Check(); err != nil {
+		return policy.Demands{}, badRequest("", "%v", err)
+	}
+	return d, nil
 }
 
 func (p routeProposal) route(old *policy.Route) (policy.Route, error) {
@@ -122,9 +145,12 @@ func (p routeProposal) route(old *policy.Route) (policy.Route, error) {
 	if p.Auth != "" && p.Auth != "required" && p.Auth != "none" {
 		return policy.Route{}, badRequest("it is required or none", "auth is %q", p.Auth)
 	}
+	if route.Demands, err = p.demands(); err != nil {
+		return policy.Route{}, err
+	}
 	route.Open, route.Source = p.Auth == "none", policy.SourceSet
-	if route.Open && len(route.Scopes) > 0 {
-		return policy.Route{}, badRequest("leave one of them out", "a route with auth none asks for no scopes")
+	if route.Open && (len(route.Scopes) > 0 || route.DPoP || route.StepUp()) {
+		return policy.Route{}, badRequest("leave one of them out", "a route with auth none asks for nothing of a token")
 	}
 	if old != nil {
 		route.Enforce = old.Enforce

@@ -7,6 +7,7 @@ package app
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -26,6 +27,7 @@ import (
 	"github.com/offkey/offkey/internal/migration"
 	"github.com/offkey/offkey/internal/notify"
 	"github.com/offkey/offkey/internal/store"
+	"github.com/offkey/offkey/internal/token"
 	"github.com/offkey/offkey/internal/traffic"
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -51,6 +53,8 @@ type App struct {
 	views     *views
 	recorder  *recorder
 	mtlsPort  string          // of the mtls listener, "" if it is off
+	replays   *token.Replays  // DPoP proofs seen by the gateways of the process
+	nonces    *token.Nonces   // of the gateways of the process
 	vouched   gateway.Vouched // by every configuration of the process
 	outbox    *notify.Outbox
 	certs     *certificate // nil without TLS
@@ -79,6 +83,7 @@ func Start(ctx context.Context, cfg *config.Loaded, l *Listeners, o Options) (*A
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	a := &App{Options: o, metrics: newMetrics(), issuing: authserver.NewMetrics(), failed: make(chan error, 8)}
+	a.replays, a.nonces = token.NewReplays(), token.NewNonces([]byte(rand.Text()))
 	a.metrics.MustRegister(a.issuing.Collectors()...)
 	if l.MTLS != nil {
 		_, a.mtlsPort, _ = net.SplitHostPort(l.MTLS.Addr().String())

@@ -42,6 +42,15 @@ func (a *App) bindTokens(cfg *config.Loaded, f *flows, o *authserver.Options) (e
 	return nil
 }
 
+// gatewayNonces are those of the gateway, which no other process knows; nil where
+// none are asked for.
+func (a *App) gatewayNonces(cfg *config.Loaded) *token.Nonces {
+	if cfg.Features.DPoPNonce != "on" {
+		return nil
+	}
+	return a.nonces
+}
+
 // mtlsBase is where the issuer asks for certificates: where the file says, else
 // at the port of the listener for that.
 func (a *App) mtlsBase(cfg *config.Loaded) (string, error) {

@@ -192,7 +192,7 @@ func TestAClientProvesItselfByItsCertificate(t *testing.T) {
 	selfSigned := (&authority{T: t}).issue(x509.Certificate{Subject: pkix.Name{CommonName: "edge"}})
 	issued := a.issue(x509.Certificate{Subject: pkix.Name{CommonName: "corp", Organization: []string{"Acme"}}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
 	running, _ := startBound(t, a, func(c *config.Config) {
-		c.TLS.ClientCA = a.file("ca.pem", a.cert)
+		c.TLS.ClientCA, c.TLS.ClientCertificates = a.file("ca.pem", a.cert), true
 		c.Clients = []config.Client{
 			{ID: "edge", Auth: oauth.AuthSelfSignedTLSClient, CertificateFile: a.file("edge.pem", selfSigned.Leaf), CertificateBound: true, Scopes: []string{"read:orders"}},
 			{ID: "corp", Auth: oauth.AuthTLSClient, TLSSubject: "dn:CN=corp,O=Acme", Scopes: []string{"read:orders"}},
@@ -210,6 +210,26 @@ func TestAClientProvesItselfByItsCertificate(t *testing.T) {
 	if raw == "" || tokenClaims(t, raw)["cnf"].(map[string]any)["x5t#S256"] != token.CertificateThumbprint(selfSigned.Leaf.Raw) {
 		t.Errorf("checklist_155: %v", got)
 	}
+	t.Run("checklist_156 its token passes the gateway over its own connection alone", func(t *testing.T) {
+		for _, tt := range []struct {
+			cert *tls.Certificate
+			want int
+		}{{&selfSigned, http.StatusOK}, {&issued, http.StatusUnauthorized}, {nil, http.StatusUnauthorized}} {
+			req, err := http.NewRequest(http.MethodGet, running.Addresses().Gateway+"/v1/orders", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header.Set("Authorization", "Bearer "+raw)
+			resp, err := a.client(tt.cert).Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp.Body.Close()
+			if resp.StatusCode != tt.want {
+				t.Errorf("got %d, want %d", resp.StatusCode, tt.want)
+			}
+		}
+	})
 	if got := askToken(t, a.client(&issued), endpoint, "corp"); got["access_token"] == nil {
 		t.Errorf("checklist_32: %v", got)
 	}

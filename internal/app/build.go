@@ -92,6 +92,7 @@ func (a *App) buildGateway(cfg *config.Loaded) (*gateway.Gateway, error) {
 			Page: cfg.Migration.Docs,
 		},
 		Unsealer: &sealer{db: a.db, master: a.data.master}, TrustedProxies: cfg.TrustedProxies, CertificateHeader: cfg.TLS.CertificateHeader,
+		AsksCertificates: cfg.TLS.ClientCertificates, Replays: a.replays, Nonces: a.gatewayNonces(cfg),
 		PreflightOrigins: cfg.Gateway.PreflightOrigins,
 		Log:              a.Log, Metrics: a.metrics, Now: a.Now,
 	}

@@ -162,8 +162,12 @@ func (c *checker) routes() {
 		if _, err := oauth.ParseScope(strings.Join(r.Scopes, " ")); err != nil {
 			c.add(at+".scopes", err.Error(), "")
 		}
-		if r.Auth == "none" && len(r.Scopes) > 0 {
-			c.add(at, "has scopes and auth: none", "remove one of them")
+		demands := r.Demands()
+		if err := demands.Check(); err != nil {
+			c.add(at, "asks for what no token can be: "+err.Error(), "")
+		}
+		if r.Auth == "none" && (len(r.Scopes) > 0 || demands.DPoP || demands.StepUp()) {
+			c.add(at, "asks for something of a token and has auth: none", "remove one of them")
 		}
 	}
 }
@@ -181,6 +185,7 @@ func (c *Config) PolicyRoutes() ([]policy.Route, error) {
 			return nil, err
 		}
 		parsed.Scopes, parsed.Open, parsed.Enforce, parsed.Source = scopes, r.Auth == "none", r.Enforce, policy.SourceFile
+		parsed.Demands = r.Demands()
 		routes = append(routes, parsed)
 	}
 	return routes, nil

@@ -143,6 +143,14 @@ type Route struct {
 	Auth    string         `yaml:"auth" enum:"required,none" doc:"none: passes without a credential. Default: required."`
 	Scopes  []string       `yaml:"scopes" doc:"Scopes that a token needs, all of them."`
 	Enforce policy.Enforce `yaml:"enforce" enum:"off,shadow,on" doc:"For this route alone. Default: as gateway.enforce."`
+	DPoP    string         `yaml:"dpop" enum:"required,optional" doc:"required: tokens must be bound to a DPoP key. Default: optional."`
+	ACR     []string       `yaml:"acr" doc:"How the token's person must have signed in: one of these."`
+	MaxAge  Duration       `yaml:"max_age" doc:"How long ago that may be, as in 10m."`
+}
+
+// Demands are what the route asks of a token beside its scopes.
+func (r Route) Demands() policy.Demands {
+	return policy.Demands{DPoP: r.DPoP == "required", ACR: r.ACR, MaxAge: int64(time.Duration(r.MaxAge) / time.Second)}
 }
 
 // Limits are rate limits, written as 100/s or 5/m.

@@ -345,3 +345,20 @@ func TestCertificatesOfCallersNeedSomewhereToComeFrom(t *testing.T) {
 	}
 	parse(t, smallest+"trusted_proxies: [10.0.0.0/8]\ntls: {client_certificate_header: Client-Cert}\n"+edge)
 }
+
+func TestARouteMayAskForMoreThanScopes(t *testing.T) {
+	l := parse(t, smallest+"  routes:\n    - {match: \"POST /v1/payments\", scopes: [pay], dpop: required, acr: [\"urn:mfa\"], max_age: 10m}\n    - {match: \"GET /v1/**\"}\n")
+	routes, err := l.PolicyRoutes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := routes[0].Demands; !d.DPoP || d.MaxAge != 600 || len(d.ACR) != 1 || routes[1].DPoP || routes[1].StepUp() {
+		t.Errorf("%+v and %+v", d, routes[1].Demands)
+	}
+	if got := refused(t, smallest+"  routes: [{match: \"GET /a\", auth: none, dpop: required}]\n"); !strings.Contains(got, "auth: none") {
+		t.Error(got)
+	}
+	if got := refused(t, smallest+"  routes: [{match: \"GET /a\", acr: [\"a b\"]}]\n"); !strings.Contains(got, "acr") {
+		t.Error(got)
+	}
+}

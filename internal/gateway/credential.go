@@ -69,8 +69,10 @@ func (c *call) identify() {
 		if from := c.token.Claims().APIKeyID; from != "" {
 			c.principal = policy.OfExchangedToken(id, c.token.Scope(), c.g.Index.ByID(from))
 		}
+		login := c.token.Login()
+		c.principal.DPoP, c.principal.ACR, c.principal.AuthTime = c.token.Confirmation().JKT != "", login.ACR, login.AuthTime
 	case byBadToken:
-		c.principal = policy.Principal{Kind: policy.BadToken}
+		c.principal = policy.Principal{Kind: policy.BadToken, Bad: badTokenCode(c.badToken)}
 	case byForeignToken:
 		c.principal = policy.Principal{Kind: policy.ForeignToken}
 	}
@@ -104,8 +106,8 @@ func (c *call) lookUpAPIKeys() apikeyPart {
 	return part
 }
 
-// lookUpToken verifies the token presented. DPoP is a scheme for tokens bound to
-// a proof key (RFC 9449 §7.1); ours are not, and are refused under it.
+// lookUpToken verifies the token presented, and that whoever presents it holds
+// what it is bound to.
 func (c *call) lookUpToken() tokenPart {
 	if c.presented.TokenScheme == "" {
 		return noToken
@@ -119,11 +121,11 @@ func (c *call) lookUpToken() tokenPart {
 			c.badToken = oauth.InvalidToken("the access token cannot be verified now").WithCause(err)
 		}
 		return badToken
-	case c.presented.TokenScheme != "Bearer":
-		c.badToken = errNotBound
-		return badToken
 	case !c.outlives(verified.Claims().APIKeyID):
 		c.badToken = errAPIKeyEnded
+		return badToken
+	}
+	if c.badToken = c.checkHolder(verified.Confirmation()); c.badToken != nil {
 		return badToken
 	}
 	c.token = verified
@@ -141,8 +143,6 @@ func (c *call) outlives(apikeyID string) bool {
 }
 
 var errAPIKeyEnded = oauth.InvalidToken("the access token was exchanged for an API key that is no longer accepted")
-
-var errNotBound = oauth.InvalidToken("the access token is not bound to a DPoP key: send it as Bearer")
 
 // fault is the rule that the credentials break together: RFC 6750 §2 allows one
 // method in a request, and the API might look at the other one.

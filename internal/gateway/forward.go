@@ -167,6 +167,7 @@ func (c *call) answered(res *http.Response) error {
 	c.observe(res.StatusCode, "")
 	c.endWithToken(res)
 	c.announce(res.Header)
+	c.renewNonce(res.Header)
 	keepAsSent(c.w.Header(), res, c.r.ProtoMajor)
 	return nil
 }

@@ -61,6 +61,13 @@ type Options struct {
 	// CertificateHeader is where they pass on the certificate of a caller; "":
 	// nowhere.
 	CertificateHeader string
+	// AsksCertificates says that the listener asks callers for a certificate.
+	AsksCertificates bool
+	// Replays remembers DPoP proofs; one for the process, so that a reload
+	// forgets none. nil: one of its own.
+	Replays *token.Replays
+	// Nonces are asked for in DPoP proofs; nil: none is.
+	Nonces *token.Nonces
 	// PreflightOrigins are the origins whose CORS preflights pass without a
 	// credential once routes are enforced; optional.
 	PreflightOrigins []string
@@ -102,6 +109,9 @@ func New(o Options) (*Gateway, error) {
 		o.Verifier == nil || o.Tally == nil || o.Log == nil || o.Now == nil:
 		return nil, errors.New("gateway: Reader, Pepper, Index, Rules, Verifier, Tally, Log and Now are needed")
 	}
+	if o.Replays == nil {
+		o.Replays = token.NewReplays()
+	}
 	if o.DocsURL == "" {
 		o.DocsURL = defaultDocsURL
 	}
@@ -117,6 +127,7 @@ func New(o Options) (*Gateway, error) {
 		return nil, fmt.Errorf("gateway metrics: %w", err)
 	}
 	g.metadata = newMetadata(resource, o.Resource, o.Issuer)
+	g.metadata.certificates = o.AsksCertificates || o.CertificateHeader != ""
 	g.learner = newLearner(o.Learning, o.Index, o.Reader, o.Tally, o.Log)
 	g.access = newAccessLog(o.AccessLog)
 	g.calls.New = func() any { return newCall(g) }
@@ -152,6 +163,7 @@ type call struct {
 	carrier   string      // of the apikey that decides
 	token     *token.Verified
 	badToken  *oauth.Error // why the token does not hold
+	nonce     string       // to hand out, "" if none is due
 	principal policy.Principal
 	problem   policy.Problem // why the strict rules refuse the request
 	decision  policy.Decision

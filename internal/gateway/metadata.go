@@ -19,9 +19,12 @@ import (
 type metadata struct {
 	url      string // for challenges
 	host     string // of the resource, as callers send it
+	origin   string // its scheme and host
 	path     string
 	resource string
 	issuer   string
+	// certificates: callers can come with one, to use a token that is bound to it.
+	certificates bool
 
 	document atomic.Pointer[document]
 }
@@ -40,7 +43,7 @@ const (
 func newMetadata(parsed *url.URL, resource, issuer string) *metadata {
 	where := oauth.WellKnownURL(resource, oauth.SuffixProtectedResource)
 	at, _ := url.Parse(where) // resource was parsed before
-	return &metadata{url: where, host: withoutDefaultPort(parsed.Host), path: at.EscapedPath(), resource: resource, issuer: issuer}
+	return &metadata{url: where, host: withoutDefaultPort(parsed.Host), origin: parsed.Scheme + "://" + parsed.Host, path: at.EscapedPath(), resource: resource, issuer: issuer}
 }
 
 func withoutDefaultPort(host string) string {
@@ -91,13 +94,22 @@ func (m *metadata) of(rules *policy.Ruleset) []byte {
 		return d.body
 	}
 	var scopes []string
+	needed, free := 0, 0 // routes that DPoP is needed on, and those that it is not
 	for _, r := range rules.Routes() {
 		scopes = append(scopes, r.Scopes...)
+		switch {
+		case r.DPoP:
+			needed++
+		case !r.Open:
+			free++
+		}
 	}
 	slices.Sort(scopes)
 	body, _ := json.Marshal(oauth.ResourceMetadata{ // of strings alone: it cannot fail
 		Resource: m.resource, AuthorizationServers: []string{m.issuer},
 		ScopesSupported: slices.Compact(scopes), BearerMethodsSupported: []string{"header"},
+		DPoPSigningAlgValuesSupported: proofAlgorithms, DPoPBoundAccessTokensRequired: needed > 0 && free == 0,
+		TLSClientCertificateBoundAccessTokens: m.certificates,
 	})
 	m.document.Store(&document{rules: rules, body: body})
 	return body

@@ -25,6 +25,7 @@ func TestResourceMetadata(t *testing.T) {
 		want := map[string]any{
 			"resource": testResource, "authorization_servers": []any{testIssuer},
 			"scopes_supported": []any{"read:a", "write:a"}, "bearer_methods_supported": []any{"header"},
+			"dpop_signing_alg_values_supported": []any{"ES256", "EdDSA", "Ed25519", "PS256", "RS256"},
 		}
 		if diff := cmp.Diff(want, doc); diff != "" {
 			t.Error(diff)

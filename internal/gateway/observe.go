@@ -23,6 +23,7 @@ var outcomes = func() map[string]*outcome {
 		policy.CodeAPIKeyBrownout, policy.CodeAPIKeyUpgradeOnly, policy.CodeAPIKeyRetired, policy.CodeAPIKeyBlocked,
 		policy.CodeAPIKeyUnknown, policy.CodeCredentialMissing, policy.CodeCredentialConflict, policy.CodeCredentialDuplicate,
 		policy.CodeInvalidToken, policy.CodeForeignToken, policy.CodeInsufficientScope, policy.CodeUnknownRoute,
+		policy.CodeInvalidProof, policy.CodeUseNonce, policy.CodeDPoPRequired, policy.CodeStepUp,
 		policy.CodeAmbiguousRequest,
 		codeNotFound, codeHostUnknown, codeMethodRefused, codeTargetRefused, codeAmbiguousFraming, codeRateLimited,
 		codeUpstreamUnavailable, codeUpstreamTimeout, codeCredentialUnavailable,

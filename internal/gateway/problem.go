@@ -62,6 +62,10 @@ var refusals = map[string]refusal{
 		"Beside the access token there is an API key that does not belong to the same client. Send the access token alone."},
 	policy.CodeCredentialDuplicate: {0, "A credential was sent twice", "The call has more than one credential, so it cannot be told which is meant. Send one."},
 	policy.CodeInvalidToken:        {0, "The access token does not hold", ""},
+	policy.CodeInvalidProof:        {0, "The DPoP proof does not hold", ""},
+	policy.CodeUseNonce:            {0, "The DPoP proof needs a nonce", ""},
+	policy.CodeDPoPRequired:        {0, "A token bound to a key is needed", "This route takes tokens that are bound to a DPoP key alone. Ask the authorization server for one with a DPoP proof, and send it under the scheme DPoP."},
+	policy.CodeStepUp:              {0, "The person has to sign in again", "The access token is good. This route wants its person to have signed in more strongly, or more recently."},
 	policy.CodeForeignToken:        {0, "The token is of another issuer", "The bearer token was not made by the authorization server of this API. Get one there."},
 	policy.CodeInsufficientScope:   {0, "The access token lacks a scope", "The access token is good, and does not cover what this call needs."},
 	policy.CodeUnknownRoute:        {0, "There is no such route", "No rule lets anybody call this method and path."},
@@ -93,7 +97,7 @@ func (c *call) refuse(code string) {
 		Page: c.g.Notice.Page,
 	}
 	switch code {
-	case policy.CodeInvalidToken:
+	case policy.CodeInvalidToken, policy.CodeInvalidProof, policy.CodeUseNonce:
 		p.Detail = capital(c.badToken.Description) + "."
 	case policy.CodeAmbiguousRequest:
 		p.Detail = "It is refused as " + string(c.problem) + ": " + why(c.problem) + "."
@@ -106,6 +110,7 @@ func (c *call) refuse(code string) {
 	if challenge := c.challenge(status, code); challenge != "" {
 		h["Www-Authenticate"] = []string{challenge}
 	}
+	c.renewNonce(h)
 	c.write(p)
 	c.decision.Code = code
 	c.observe(status, outcomes[code].denied)
@@ -139,10 +144,17 @@ func (c *call) write(p problem) {
 // what is wrong only to a caller who sent a token (RFC 6750 §3.1), and where to
 // get one always (RFC 9728 §5.1).
 func (c *call) challenge(status int, code string) string {
-	ch := oauth.Challenge{Scheme: "Bearer", ResourceMetadata: c.g.metadata.url}
+	ch := oauth.Challenge{Scheme: c.challengeScheme(code), ResourceMetadata: c.g.metadata.url}
+	if ch.Scheme == oauth.TokenTypeDPoP {
+		ch.Extra = []oauth.Attribute{{Name: "algs", Value: strings.Join(proofAlgorithms, " ")}}
+	}
 	switch {
-	case code == policy.CodeInvalidToken:
-		ch.Error, ch.Description = oauth.CodeInvalidToken, c.badToken.Description
+	case isBadToken(code):
+		ch.Error, ch.Description = c.badToken.Code, c.badToken.Description
+	case code == policy.CodeDPoPRequired:
+		ch.Error, ch.Description = oauth.CodeInvalidToken, "this route takes tokens that are bound to a DPoP key alone"
+	case code == policy.CodeStepUp:
+		c.challengeStepUp(&ch)
 	case code == policy.CodeInsufficientScope:
 		ch.Error, ch.Scope = oauth.CodeInsufficientScope, c.decision.Route.Scopes
 	case code == policy.CodeCredentialDuplicate:
@@ -153,6 +165,19 @@ func (c *call) challenge(status int, code string) string {
 		return ""
 	}
 	return ch.String()
+}
+
+// challengeStepUp asks for another sign-in by the names that the authorization
+// server knows it by (RFC 9470 §3).
+func (c *call) challengeStepUp(ch *oauth.Challenge) {
+	demands := c.decision.Route.Demands
+	ch.Error, ch.Description = policy.CodeStepUp, "the person has to sign in more strongly, or more recently"
+	if len(demands.ACR) > 0 {
+		ch.Extra = append(ch.Extra, oauth.Attribute{Name: "acr_values", Value: strings.Join(demands.ACR, " ")})
+	}
+	if demands.MaxAge > 0 {
+		ch.Extra = append(ch.Extra, oauth.Attribute{Name: "max_age", Value: strconv.FormatInt(demands.MaxAge, 10)})
+	}
 }
 
 // describeAPIKey says which apikey it is about and how long its state holds.
@@ -193,6 +218,8 @@ func (c *call) command(code string) string {
 		return "offkey upgrade --api " + api
 	case policy.CodeInvalidToken:
 		return "offkey token --no-cache"
+	case policy.CodeDPoPRequired:
+		return "offkey token --dpop"
 	case policy.CodeInsufficientScope:
 		return "offkey token --scope " + shellQuote(c.decision.Route.Scopes.String())
 	}

@@ -61,6 +61,7 @@ func (c *call) setCredential(h http.Header, rawQuery string) string {
 		h[headerCredential] = []string{"token:" + claims.ID}
 		if c.upstream.TokenCall != SendBearer {
 			delete(h, "Authorization")
+			delete(h, "Dpop") // a proof for this gateway, good nowhere else
 		}
 		if !c.toAPI.value.IsZero() {
 			rawQuery = c.g.Reader.Remove(h, rawQuery)

@@ -205,14 +205,14 @@ func (f *planFold) addCall(o traffic.Observation) {
 	f.count(who, operation{o.Method, f.templates.Of(o.Path)}, 1, decision, undecidable)
 }
 
-// decide asks policy about every route that the call may have been for and every
-// scope that its token may have. If the answers differ the call is undecidable,
+// decide asks policy about every route that the call may have been for, with the
+// least and the most that its token may have had. If the answers differ the call is undecidable,
 // and why is returned; else the answer is, a refusal rather than none.
 func (f *planFold) decide(who planned, call policy.Call, candidates []*policy.Route) (d policy.Decision, undecidable string) {
 	for i, route := range candidates {
 		answer := f.rules.DecideOn(route, who.Principal, call)
-		if who.scopeUnknown != "" && answer.Allow != f.rules.DecideOn(route, who.with(route), call).Allow {
-			return answer, who.scopeUnknown
+		if answer.Allow != f.rules.DecideOn(route, who.atBest(route, call), call).Allow {
+			return answer, who.unknown(answer)
 		}
 		if i > 0 && answer.Allow != d.Allow {
 			return answer, ReasonRouteUnknown

@@ -3,18 +3,22 @@ package migration
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/offkey/offkey/internal/client"
+	"github.com/offkey/offkey/internal/oauth"
 	"github.com/offkey/offkey/internal/policy"
 	"github.com/offkey/offkey/internal/traffic"
 )
 
 // Why the record does not tell what would become of a call.
 const (
-	ReasonRouteUnknown  = "route_unknown"  // its path was not kept closely enough
-	ReasonScopeUnknown  = "scope_unknown"  // its token had less than its client may ask for
-	ReasonClientDeleted = "client_deleted" // nobody knows what the client might ask for
+	ReasonRouteUnknown  = "route_unknown"   // its path was not kept closely enough
+	ReasonScopeUnknown  = "scope_unknown"   // its token had less than its client may ask for
+	ReasonClientDeleted = "client_deleted"  // nobody knows what the client might ask for
+	ReasonProofUnknown  = "proof_unknown"   // whether its token was bound to a DPoP key
+	ReasonSignInUnknown = "sign_in_unknown" // how and when its person signed in
 )
 
 // planned is who made recorded calls, as they would be judged.
@@ -28,13 +32,45 @@ type planned struct {
 	scopeUnknown string
 }
 
-// with is the Principal with a token that has every scope of the route.
-func (who planned) with(route *policy.Route) policy.Principal {
+// atBest is the Principal with a token that has all that it may have had of what
+// the route asks for. The record keeps nothing of a token but its client.
+func (who planned) atBest(route *policy.Route, call policy.Call) policy.Principal {
 	p := who.Principal
-	if route != nil {
+	if route == nil || p.Kind != policy.TokenClient {
+		return p
+	}
+	if who.scopeUnknown != "" {
 		p.Scope = route.Scopes
 	}
+	p.DPoP = true
+	if len(route.ACR) > 0 && who.mayHavePerson() {
+		p.ACR = route.ACR[0]
+	}
+	if who.mayHavePerson() {
+		p.AuthTime = call.At
+	}
 	return p
+}
+
+// mayHavePerson: a client that acts for itself alone has tokens without a person.
+func (who planned) mayHavePerson() bool {
+	return who.client == nil || slices.ContainsFunc(who.client.Grants, func(grant string) bool { return grant != oauth.GrantClientCredentials })
+}
+
+// unknown is why the answer to a call depends on what was not recorded; refused is
+// what it is answered with the least that its token may have had.
+func (who planned) unknown(refused policy.Decision) string {
+	code := refused.Code
+	if refused.Allow {
+		code = refused.Shadow
+	}
+	switch code {
+	case policy.CodeDPoPRequired:
+		return ReasonProofUnknown
+	case policy.CodeStepUp:
+		return ReasonSignInUnknown
+	}
+	return who.scopeUnknown
 }
 
 // callerOf makes the Principal again that the gateway saw. What a row does not
@@ -51,8 +87,8 @@ func (f *planFold) callerOf(c traffic.Credential, outcome string) planned {
 		who.Kind = policy.UnknownAPIKey
 	}
 	switch code {
-	case policy.CodeInvalidToken:
-		who.Kind = policy.BadToken
+	case policy.CodeInvalidToken, policy.CodeInvalidProof, policy.CodeUseNonce:
+		who.Kind, who.Bad = policy.BadToken, code
 	case policy.CodeForeignToken:
 		who.Kind = policy.ForeignToken
 	case policy.CodeCredentialConflict, policy.CodeCredentialDuplicate:
@@ -100,6 +136,7 @@ func (f *planFold) tokenCaller(who *planned, id, code string) {
 	default:
 		who.Scope = who.client.Scopes
 	}
+	who.DPoP = who.client != nil && who.client.DPoPBound // it gets no others
 }
 
 // codeOf is the code in an outcome: "denied:CODE", "shadow:CODE".
@@ -147,6 +184,12 @@ func fixOf(who planned, op operation, d policy.Decision) string {
 			return fmt.Sprintf("client %s is %s", who.client.ID, who.client.Status)
 		}
 		return "the caller asks for a new token"
+	case policy.CodeInvalidProof, policy.CodeUseNonce:
+		return "the caller makes its DPoP proofs anew: its library does, once it knows nonces and the time"
+	case policy.CodeDPoPRequired:
+		return "the caller asks for tokens that are bound to a DPoP key"
+	case policy.CodeStepUp:
+		return "its tokens have no person who could sign in again: let the route ask for less, or the caller act for people"
 	case policy.CodeCredentialConflict, policy.CodeCredentialDuplicate:
 		return "the caller sends one credential, once"
 	case policy.CodeAmbiguousRequest:
@@ -161,6 +204,10 @@ func undecidableFix(reason string) string {
 		return "its path was not kept closely enough to tell the routes apart: ask about a traffic file with --traffic"
 	case ReasonScopeUnknown:
 		return "the client may ask for more than it did: check with its owner"
+	case ReasonProofUnknown:
+		return "whether its tokens are bound to a DPoP key was not recorded: `offkey clients update` can make sure that they are"
+	case ReasonSignInUnknown:
+		return "how and when its person signed in was not recorded: the application has to send them to sign in again when it is asked to"
 	case ReasonClientDeleted:
 		return "the client is deleted: its calls will not come back"
 	}

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/offkey/offkey/internal/oauth"
@@ -80,8 +82,31 @@ type fileRoute struct {
 	Enforce  policy.Enforce `yaml:"enforce" json:"enforce"`
 	// As `routes list --json` writes them: the setting is that of all, and a
 	// route that was only observed decides nothing.
-	Inherited bool   `yaml:"enforce_inherited" json:"enforce_inherited"`
-	Source    string `yaml:"source" json:"source"`
+	Inherited bool     `yaml:"enforce_inherited" json:"enforce_inherited"`
+	DPoP      string   `yaml:"dpop" json:"dpop"`
+	ACR       []string `yaml:"acr" json:"acr"`
+	MaxAge    seconds  `yaml:"max_age" json:"max_age"`
+	Source    string   `yaml:"source" json:"source"`
+}
+
+// seconds is a number of them, as `routes list --json` writes it, or a time as
+// the configuration does: 10m.
+type seconds int64
+
+func (s *seconds) UnmarshalYAML(value *yaml.Node) error {
+	var n int64
+	if value.Decode(&n) == nil {
+		*s = seconds(n)
+		return nil
+	}
+	if days, ok := strings.CutSuffix(value.Value, "d"); ok {
+		n, err := strconv.ParseInt(days, 10, 32)
+		*s = seconds(n * 24 * 60 * 60)
+		return err
+	}
+	d, err := time.ParseDuration(value.Value)
+	*s = seconds(d / time.Second)
+	return err
 }
 
 // names is a list of scopes, or one string with spaces between them.
@@ -218,6 +243,10 @@ func (w fileRoute) route() (policy.Route, error) {
 		r.Open = true
 	default:
 		return policy.Route{}, fmt.Errorf("%s: auth is %q: it is none, or left out", match, w.Auth)
+	}
+	r.Demands = policy.Demands{DPoP: w.DPoP == "required", ACR: w.ACR, MaxAge: int64(w.MaxAge)}
+	if err := r.Demands.Check(); err != nil {
+		return policy.Route{}, fmt.Errorf("%s: %w", match, err)
 	}
 	r.Scopes, r.Enforce, r.Source = oauth.Scope(w.Scopes), w.Enforce, policy.SourceFile
 	if w.Inherited {

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"net/http"
 	"time"
 
@@ -34,6 +35,11 @@ type Principal struct {
 	ClientID string       // the client that an apikey is mapped to, or the token's
 	Stage    apikey.Stage // the apikey's own stage
 	Scope    oauth.Scope  // of the token
+	DPoP     bool         // the token is bound to a key, which the caller has proved
+	ACR      string       // of the token's person; "" without one
+	AuthTime time.Time    // when that person signed in; zero without one
+	// Bad is the code of a BadToken; "" is CodeInvalidToken.
+	Bad string
 	// Exchanged tokens stand for an apikey, whose stage is Stage: they fall
 	// with it.
 	Exchanged bool
@@ -90,7 +96,11 @@ const (
 	CodeCredentialDuplicate = "credential_duplicate"
 	CodeInvalidToken        = "invalid_token"
 	CodeForeignToken        = "token_foreign"
+	CodeInvalidProof        = "invalid_dpop_proof"
+	CodeUseNonce            = "use_dpop_nonce"
 	CodeInsufficientScope   = "insufficient_scope"
+	CodeDPoPRequired        = "dpop_required"
+	CodeStepUp              = "insufficient_user_authentication"
 	CodeUnknownRoute        = "unknown_route"
 	CodeAmbiguousRequest    = "ambiguous_request"
 )
@@ -142,7 +152,7 @@ func (rs *Ruleset) DecideOn(route *Route, p Principal, c Call) Decision {
 func (rs *Ruleset) decideStage(p Principal, at time.Time) Decision {
 	switch p.Kind {
 	case BadToken:
-		return deny(http.StatusUnauthorized, CodeInvalidToken)
+		return deny(http.StatusUnauthorized, cmp.Or(p.Bad, CodeInvalidToken))
 	case TokenClient:
 		if p.Exchanged && !rs.StageOf(p.Stage).OpensUpgrade() {
 			return deny(http.StatusUnauthorized, CodeInvalidToken)
@@ -196,11 +206,12 @@ func (rs *Ruleset) judge(p Principal, c Call, route *Route) (Decision, Enforce) 
 	case p.Fault != "":
 		return deny(http.StatusUnauthorized, p.Fault), counted
 	}
-	return rs.judgeRoute(p, route), rs.EnforcementOf(route, p.ClientID)
+	return rs.judgeRoute(p, route, c.At), rs.EnforcementOf(route, p.ClientID)
 }
 
-// judgeRoute is the answer of one route to one principal.
-func (rs *Ruleset) judgeRoute(p Principal, route *Route) Decision {
+// judgeRoute is the answer of one route to one principal. Demands come before the
+// scopes: a token that is to be got anew is got with both.
+func (rs *Ruleset) judgeRoute(p Principal, route *Route, at time.Time) Decision {
 	switch {
 	case route != nil && route.Open:
 		return allow(CodeOpenRoute)
@@ -216,7 +227,11 @@ func (rs *Ruleset) judgeRoute(p Principal, route *Route) Decision {
 		return allow(CodeAPIKey)
 	case p.Kind == UnknownAPIKey:
 		return allow(CodeUnverified)
-	case p.Kind == TokenClient && p.Scope.Covers(route.Scopes):
+	}
+	if unmet := route.metBy(p, at); unmet != "" {
+		return deny(http.StatusUnauthorized, unmet)
+	}
+	if p.Kind == TokenClient && p.Scope.Covers(route.Scopes) {
 		return allow(CodeToken)
 	}
 	return deny(http.StatusForbidden, CodeInsufficientScope) // RFC 6750 §3.1

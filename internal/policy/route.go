@@ -62,6 +62,7 @@ type Route struct {
 	Open     bool        `json:"-"`        // auth: none, passes without a credential
 	Enforce  Enforce     `json:"enforce"`
 	Source   string      `json:"source"`
+	Demands
 
 	segments []string
 }

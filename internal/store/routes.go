@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 
 	"github.com/offkey/offkey/internal/audit"
@@ -11,10 +12,10 @@ import (
 // Routes returns the routes that were set, by their match.
 func (db *DB) Routes(ctx context.Context) (routes []policy.Route, err error) {
 	err = db.view(ctx, func(s *session) error {
-		return s.each(`SELECT match, scopes, open, enforce, source FROM route ORDER BY match`, nil, func(scan func(...any) error) error {
-			var match, scopes, enforce, source string
+		return s.each(`SELECT match, scopes, open, enforce, source, demands FROM route ORDER BY match`, nil, func(scan func(...any) error) error {
+			var match, scopes, enforce, source, demands string
 			var open bool
-			if err := scan(&match, &scopes, &open, &enforce, &source); err != nil {
+			if err := scan(&match, &scopes, &open, &enforce, &source, &demands); err != nil {
 				return err
 			}
 			r, err := policy.ParseRoute(match)
@@ -22,6 +23,9 @@ func (db *DB) Routes(ctx context.Context) (routes []policy.Route, err error) {
 				return err
 			}
 			if err := r.Enforce.UnmarshalText([]byte(enforce)); err != nil {
+				return fmt.Errorf("route %s: %w", match, err)
+			}
+			if err := json.Unmarshal([]byte(demands), &r.Demands); err != nil {
 				return fmt.Errorf("route %s: %w", match, err)
 			}
 			r.Scopes, r.Open, r.Source = splitWords(scopes), open, source
@@ -42,10 +46,15 @@ func (db *DB) SetRoute(ctx context.Context, r policy.Route, e audit.Event) error
 	if err != nil {
 		return fmt.Errorf("route %s: %w", match, err)
 	}
+	demands, err := json.Marshal(r.Demands)
+	if err != nil {
+		return fmt.Errorf("route %s: %w", match, err)
+	}
 	return db.change(ctx, func(x *tx) error {
-		if _, err := x.exec(`INSERT INTO route (match, scopes, open, enforce, source) VALUES (?, ?, ?, ?, ?)
-			ON CONFLICT (match) DO UPDATE SET scopes = excluded.scopes, open = excluded.open, enforce = excluded.enforce, source = excluded.source`,
-			match, scopes, r.Open, r.Enforce.String(), r.Source); err != nil {
+		if _, err := x.exec(`INSERT INTO route (match, scopes, open, enforce, source, demands) VALUES (?, ?, ?, ?, ?, ?)
+			ON CONFLICT (match) DO UPDATE SET scopes = excluded.scopes, open = excluded.open, enforce = excluded.enforce,
+				source = excluded.source, demands = excluded.demands`,
+			match, scopes, r.Open, r.Enforce.String(), r.Source, string(demands)); err != nil {
 			return fmt.Errorf("route %s: %w", match, err)
 		}
 		if err := x.changed(ChangeRoute, match); err != nil {

@@ -107,15 +107,15 @@ func verifyProof(raw string) (jose.SelfSigned, error) {
 	signed, err := jose.VerifySelfSigned(raw, jose.ProofAlgorithms...)
 	switch {
 	case errors.Is(err, jose.ErrAlgorithm):
-		return signed, oauth.InvalidDPoPProof("alg of the DPoP proof must be ES256, EdDSA, PS256 or RS256").WithCause(err)
+		return signed, oauth.InvalidDPoPProof("the alg of the DPoP proof must be ES256, EdDSA, PS256 or RS256").WithCause(err)
 	case errors.Is(err, jose.ErrNoKey):
-		return signed, oauth.InvalidDPoPProof("jwk of the DPoP proof must be a public key that fits its alg: EC P-256, Ed25519, or RSA of 2048 to 3072 bits, without private members").WithCause(err)
+		return signed, oauth.InvalidDPoPProof("the jwk of the DPoP proof must be a public key that fits its alg: EC P-256, Ed25519, or RSA of 2048 to 3072 bits, without private members").WithCause(err)
 	case errors.Is(err, jose.ErrSignature):
 		return signed, oauth.InvalidDPoPProof("the signature of the DPoP proof is wrong: it must be made with the key in its jwk").WithCause(err)
 	case err != nil:
 		return signed, oauth.InvalidDPoPProof("the DPoP proof is not a JWT in compact form that can be read").WithCause(err)
 	case signed.Header.Type != oauth.TypDPoPProof:
-		return signed, oauth.InvalidDPoPProof("typ of the DPoP proof must be " + oauth.TypDPoPProof)
+		return signed, oauth.InvalidDPoPProof("the typ of the DPoP proof must be " + oauth.TypDPoPProof)
 	}
 	return signed, nil
 }
@@ -126,7 +126,7 @@ func checkProofClaims(c proofClaims) error {
 	case c.Method == "" || c.URL == "" || c.IssuedAt.IsZero():
 		return oauth.InvalidDPoPProof("the DPoP proof lacks one of htm, htu and iat")
 	case c.ID == "" || len(c.ID) > maxProofID:
-		return oauth.InvalidDPoPProof("jti of the DPoP proof is missing or longer than 256 bytes: it must be new for each request, such as a random UUID")
+		return oauth.InvalidDPoPProof("the jti of the DPoP proof is missing or longer than 256 bytes: it must be new for each request, such as a random UUID")
 	}
 	return nil
 }
@@ -135,7 +135,7 @@ func checkProofClaims(c proofClaims) error {
 // included (RFC 9110 §9.1).
 func checkProofMethod(htm, method string) error {
 	if htm != method {
-		return oauth.InvalidDPoPProof("htm of the DPoP proof is not the method of this request")
+		return oauth.InvalidDPoPProof("the htm of the DPoP proof is not the method of this request")
 	}
 	return nil
 }
@@ -146,7 +146,7 @@ func checkProofURL(htu, url, alias string) error {
 	if sameProofURL(htu, url) || alias != "" && sameProofURL(htu, alias) {
 		return nil
 	}
-	return oauth.InvalidDPoPProof("htu of the DPoP proof is not the URL of this request, which is " + withoutQuery(url))
+	return oauth.InvalidDPoPProof("the htu of the DPoP proof is not the URL of this request, which is " + withoutQuery(url))
 }
 
 // checkProofTime: the proof was made about now (RFC 9449 §4.3 item 11, §11.1).
@@ -155,7 +155,7 @@ func checkProofTime(issued, now time.Time) error {
 	case age > ProofAge:
 		return oauth.InvalidDPoPProof(fmt.Sprintf("the DPoP proof was made %d s ago, at most %d s are accepted: make a new one for each request, and check the clock. By this server's clock it is %s", int64(age.Seconds()), int64(ProofAge.Seconds()), now.UTC().Format(time.RFC3339)))
 	case age < -proofSkew:
-		return oauth.InvalidDPoPProof(fmt.Sprintf("iat of the DPoP proof is %d s in the future: the clock of the client is fast. By this server's clock it is %s", int64(-age.Seconds()), now.UTC().Format(time.RFC3339)))
+		return oauth.InvalidDPoPProof(fmt.Sprintf("the iat of the DPoP proof is %d s in the future: the clock of the client is fast. By this server's clock it is %s", int64(-age.Seconds()), now.UTC().Format(time.RFC3339)))
 	}
 	return nil
 }
@@ -168,7 +168,7 @@ func checkProofToken(ath, accessToken string) error {
 	}
 	sum := sha256.Sum256([]byte(accessToken))
 	if !secret.Same(ath, base64.RawURLEncoding.EncodeToString(sum[:])) {
-		return oauth.InvalidDPoPProof("ath of the DPoP proof must be the base64url SHA-256 of the access token that is sent with it")
+		return oauth.InvalidDPoPProof("the ath of the DPoP proof must be the base64url SHA-256 of the access token that is sent with it")
 	}
 	return nil
 }

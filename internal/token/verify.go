@@ -74,6 +74,13 @@ func (v *Verified) Subject() string { return v.claims.Subject }
 // be changed.
 func (v *Verified) Scope() oauth.Scope { return v.claims.Scope }
 
+// Confirmation returns what the token is bound to.
+func (v *Verified) Confirmation() Confirmation { return v.claims.Confirmation }
+
+// Login returns how the token's person signed in, zero without one. Its slice is
+// shared and must not be changed.
+func (v *Verified) Login() Login { return v.claims.Login }
+
 // Expires returns when the token ends.
 func (v *Verified) Expires() time.Time { return v.claims.Expires }
 

@@ -26,6 +26,7 @@ func testRoutes(t *testing.T, open Open) {
 		b := setUp(t, open)
 		r := route(b, "GET /v1/orders/{id}", "read:orders", "read:all")
 		r.Enforce, r.Open = policy.Shadow, true
+		r.Demands = policy.Demands{DPoP: true, ACR: []string{"urn:mfa", "urn:pwd"}, MaxAge: 300}
 		b.ok(b.SetRoute(b.ctx(), r, did("x")))
 		got := routes(b)
 		b.same("routes", got, []policy.Route{r})

@@ -289,7 +289,7 @@ func (f *far) breakDown() {
 	f.serve(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) })
 }
 
-func newKeySets(t *testing.T) (*KeySets, *far, *moving) {
+func newTestSets(t *testing.T) (*KeySets, *far, *moving) {
 	t.Helper()
 	f, clock := newFar(t), newMoving()
 	return NewKeySets(f.fetcher(t, nil), 10, clock.now), f, clock
@@ -311,7 +311,7 @@ func TestKeySetIsKeptWithinBounds(t *testing.T) {
 		{"no-store", time.Minute}, {"max-age=86400", time.Hour},
 	} {
 		t.Run("checklist_28 Cache-Control "+tt.cacheControl, func(t *testing.T) {
-			k, f, clock := newKeySets(t)
+			k, f, clock := newTestSets(t)
 			kid := f.publish(t, tt.cacheControl)
 			for range 3 {
 				set, err := k.KeySet(t.Context(), f.URL)
@@ -334,7 +334,7 @@ func TestKeySetIsKeptWithinBounds(t *testing.T) {
 }
 
 func TestChecklist27Refresh(t *testing.T) {
-	k, f, clock := newKeySets(t)
+	k, f, clock := newTestSets(t)
 	old := f.publish(t, "")
 	set, err := k.KeySet(t.Context(), f.URL)
 	wantKid(t, set, err, old)
@@ -360,7 +360,7 @@ func TestChecklist27Refresh(t *testing.T) {
 }
 
 func TestFailuresAreRememberedForAWhile(t *testing.T) {
-	k, f, clock := newKeySets(t)
+	k, f, clock := newTestSets(t)
 	f.breakDown()
 	for range 10 {
 		_, err := k.KeySet(t.Context(), f.URL)
@@ -378,7 +378,7 @@ func TestFailuresAreRememberedForAWhile(t *testing.T) {
 }
 
 func TestAKeySetOutlivesItsServerForAnHour(t *testing.T) {
-	k, f, clock := newKeySets(t)
+	k, f, clock := newTestSets(t)
 	kid := f.publish(t, "max-age=3600")
 	set, err := k.KeySet(t.Context(), f.URL)
 	wantKid(t, set, err, kid)
@@ -392,14 +392,14 @@ func TestAKeySetOutlivesItsServerForAnHour(t *testing.T) {
 }
 
 func TestWhatIsNoKeySetIsAnError(t *testing.T) {
-	k, f, _ := newKeySets(t)
+	k, f, _ := newTestSets(t)
 	f.serve(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"keys":[{"kty":"oct","k":"AAAA"}]}`) })
 	_, err := k.KeySet(t.Context(), f.URL)
 	wantError(t, err, "symmetric key")
 }
 
 func TestOneFetchForManyWaiting(t *testing.T) {
-	k, f, _ := newKeySets(t)
+	k, f, _ := newTestSets(t)
 	kid := f.publish(t, "")
 	publish := *f.handler.Load()
 	arrived, release := make(chan bool, 1), make(chan bool)
@@ -431,7 +431,7 @@ func TestOneFetchForManyWaiting(t *testing.T) {
 }
 
 func TestKeySetsAreBounded(t *testing.T) {
-	k, f, clock := newKeySets(t)
+	k, f, clock := newTestSets(t)
 	f.publish(t, "")
 	for i := range 100 {
 		clock.at.Add(1)

@@ -139,6 +139,11 @@ func (f *Fetcher) Fetch(ctx context.Context, rawURL, accept string) (Document, e
 		return Document{}, fmt.Errorf("fetch: status %d, want 200 without redirect", resp.StatusCode)
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, f.options.MaxBytes+1))
+	if err == nil {
+		// A server may end the body it was told to give up, before the reader
+		// hears of the time-out: what was read is then not all of it.
+		err = ctx.Err()
+	}
 	if err != nil {
 		return Document{}, fmt.Errorf("fetch: read body: %w", err)
 	}

@@ -108,6 +108,9 @@ func (db *DB) DeleteClient(ctx context.Context, id string, e audit.Event) error 
 		if err := x.forgetEnforcement(id); err != nil {
 			return err
 		}
+		if err := x.forgetTrust(id); err != nil {
+			return err
+		}
 		if err := x.revokeAll(token.RevokeClient, id); err != nil {
 			return err
 		}

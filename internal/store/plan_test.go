@@ -113,6 +113,12 @@ func useAll(t *testing.T, db *DB) {
 	for _, f := range []traffic.Filter{{}, {Credential: &rows[0].Credential}} {
 		ok(db.Traffic(ctx, f, func(traffic.Row) error { return nil }))
 	}
+	rule := &client.TrustRule{ID: "tr_1", Name: "one", ClientID: "cl_3"}
+	ok(db.CreateTrustRule(ctx, rule, e))
+	_, err = db.TrustRules(ctx)
+	ok(err)
+	ok(db.SetTrustDisabled(ctx, "tr_1", true, e))
+	ok(db.DeleteTrustRule(ctx, "tr_1", e))
 	_, err = db.TrafficFloor(ctx)
 	ok(err)
 	_, _, err = db.VerifyAudit(ctx)
@@ -163,7 +169,7 @@ func TestQueriesGoByIndex(t *testing.T) {
 	useAll(t, db)
 	// These read all that there is, of which there is little, or an end of it.
 	whole := []string{
-		"FROM route ORDER BY match", "FROM setting", "FROM signing_key ORDER BY", "FROM sealed_apikey GROUP BY", "FROM sqlite_schema",
+		"FROM route ORDER BY match", "FROM trust_rule ORDER BY id", "FROM setting", "FROM signing_key ORDER BY", "FROM sealed_apikey GROUP BY", "FROM sqlite_schema",
 		"coalesce(min(seq), 1) FROM change_log", "(SELECT max(seq) FROM change_log)", "coalesce(min(hour), 0) FROM traffic", "SELECT ids FROM spent_assertion",
 		"FROM people_group ORDER BY name", "count(*) FROM people_group", "FROM person_group GROUP BY",
 		"FROM revocation WHERE expires > ? ORDER BY", "SELECT sqlite_version()",

@@ -156,6 +156,7 @@ const (
 	ChangeSigningKey = "signing_key"
 	ChangePerson     = "person"
 	ChangeGroup      = "group" // of people
+	ChangeTrust      = "trust" // read all rules again
 )
 
 // Change says that something is no longer as it was, for whoever keeps a view

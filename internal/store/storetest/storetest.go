@@ -48,6 +48,10 @@ type Store interface {
 	Members(ctx context.Context) (map[string]int, error)
 	UpdateGroup(ctx context.Context, name string, update func(g *directory.Group, there bool) error, e audit.Event) (directory.Group, error)
 	DeleteGroup(ctx context.Context, name string, e audit.Event) error
+	TrustRules(ctx context.Context) ([]*client.TrustRule, error)
+	CreateTrustRule(ctx context.Context, r *client.TrustRule, e audit.Event) error
+	SetTrustDisabled(ctx context.Context, id string, disabled bool, e audit.Event) error
+	DeleteTrustRule(ctx context.Context, id string, e audit.Event) error
 
 	SpendAssertion(ctx context.Context, clientID, jti string, expires time.Time) (fresh bool, err error)
 	SpendProof(ctx context.Context, jkt, jti string, expires time.Time) (fresh bool, err error)
@@ -157,6 +161,7 @@ func Run(t *testing.T, open Open) {
 		{"sessions", testSessions},
 		{"requests", testRequests},
 		{"consents", testConsents},
+		{"trust", testTrust},
 		{"traffic", testTraffic},
 		{"upkeep", testUpkeep},
 	} {

@@ -35,8 +35,16 @@ func transitions(b *trial) map[string]func(context.Context, audit.Event) error {
 	again.ClientID = "cl_9"
 	b.ok(b.KeepGrant(b.ctx(), again, did("grant.created")))
 
+	b.ok(b.CreateTrustRule(b.ctx(), aRule("tr_1", "cl_1"), did("trust.added")))
+	b.ok(b.CreateTrustRule(b.ctx(), aRule("tr_2", "cl_1"), did("trust.added")))
+
 	return map[string]func(context.Context, audit.Event) error{
-		"CreateClient": func(ctx context.Context, e audit.Event) error { return b.CreateClient(ctx, plainClient("cl_new"), e) },
+		"CreateTrustRule": func(ctx context.Context, e audit.Event) error {
+			return b.CreateTrustRule(ctx, aRule("tr_3", "cl_1"), e)
+		},
+		"SetTrustDisabled": func(ctx context.Context, e audit.Event) error { return b.SetTrustDisabled(ctx, "tr_1", true, e) },
+		"DeleteTrustRule":  func(ctx context.Context, e audit.Event) error { return b.DeleteTrustRule(ctx, "tr_2", e) },
+		"CreateClient":     func(ctx context.Context, e audit.Event) error { return b.CreateClient(ctx, plainClient("cl_new"), e) },
 		"UpdateClient": func(ctx context.Context, e audit.Event) error {
 			_, err := b.UpdateClient(ctx, "cl_1", func(c *client.Client) error { c.Status = client.Disabled; return nil }, e)
 			return err
@@ -104,6 +112,8 @@ func (b *trial) everything() any {
 	b.ok(err)
 	settings, err := b.Settings(b.ctx())
 	b.ok(err)
+	trust, err := b.TrustRules(b.ctx())
+	b.ok(err)
 	sealed, err := b.SealedAPIKeys(b.ctx())
 	b.ok(err)
 	for _, id := range []string{"gr_new", "gr_kept", "gr_family", "gr_again"} {
@@ -112,12 +122,13 @@ func (b *trial) everything() any {
 			grants = append(grants, g)
 		}
 	}
-	return []any{grants, shown(clients...), shownKeys(keys...), signing, routes, settings, sealed, b.revoked(), b.entries(), b.changes()}
+	return []any{grants, trust, shown(clients...), shownKeys(keys...), signing, routes, settings, sealed, b.revoked(), b.entries(), b.changes()}
 }
 
 func testTransitions(t *testing.T, open Open) {
 	names := []string{
 		"IssueCode", "KeepGrant", "StartFamily", "RevokeGranted", "CreateClient", "UpdateClient", "DeleteClient", "Revoke", "AddSigningKey", "DropSigningKey", "ImportAPIKeys", "LearnAPIKey",
+		"CreateTrustRule", "SetTrustDisabled", "DeleteTrustRule",
 		"UpdateAPIKeys", "ContainAPIKey", "SealAPIKey", "RegisterUpgrade", "SetRoute", "DeleteRoute", "UpdateSettings",
 	}
 	t.Run("each is one with its audit entry: when that cannot be written nothing has happened", func(t *testing.T) {

@@ -52,6 +52,9 @@ func (s *Server) metadataFor(scopes oauth.Scope) oauth.ServerMetadata {
 		m.GrantTypesSupported = append(m.GrantTypesSupported, oauth.GrantDeviceCode)
 		m.DeviceAuthorizationEndpoint = s.endpoint(pathDeviceAuthorize)
 	}
+	if s.options.Federation != nil {
+		m.GrantTypesSupported = append(m.GrantTypesSupported, oauth.GrantJWTBearer)
+	}
 	if s.options.Registrar != nil {
 		m.RegistrationEndpoint = s.endpoint(pathRegister)
 	}
@@ -63,11 +66,14 @@ func (s *Server) metadataFor(scopes oauth.Scope) oauth.ServerMetadata {
 
 // authMethods are the ways in which clients prove themselves here.
 func (s *Server) authMethods() []string {
-	if !s.options.MutualTLS {
-		return authMethods
+	methods := authMethods[:len(authMethods):len(authMethods)]
+	if s.options.Federation != nil {
+		methods = append(methods, oauth.AuthFederatedJWT)
 	}
-	methods := append(authMethods[:len(authMethods):len(authMethods)], oauth.AuthSelfSignedTLSClient)
-	if s.options.ClientCAs != nil {
+	if s.options.MutualTLS {
+		methods = append(methods, oauth.AuthSelfSignedTLSClient)
+	}
+	if s.options.MutualTLS && s.options.ClientCAs != nil {
 		methods = append(methods, oauth.AuthTLSClient)
 	}
 	return methods

@@ -40,6 +40,8 @@ type (
 	Exchanger = grant.Exchanger
 	// DeviceStore keeps devices that wait for a person.
 	DeviceStore = grant.DeviceStore
+	// Federation knows which tokens of other issuers stand for a client.
+	Federation = clientauth.Federation
 	// FailureLimits say how many bad credentials are looked at.
 	FailureLimits = clientauth.FailureLimits
 )
@@ -64,7 +66,8 @@ type Options struct {
 
 	Clients     Clients
 	Spender     Spender
-	KeySets     KeySets // nil: clients with a jwks_uri are refused
+	KeySets     KeySets    // nil: clients with a jwks_uri are refused
+	Federation  Federation // nil: no tokens of other issuers
 	Ring        func() *keyring.Ring
 	TokenIssuer *token.Issuer
 	// Verifier must have been made with AnyAudience: introspection and
@@ -154,7 +157,7 @@ func New(o Options) (*Server, error) {
 	}
 	s := &Server{options: o, base: strings.TrimSuffix(o.Issuer, "/"), failures: clientauth.NewFailures(o.Limits), compatLog: limit.New(1.0/3600, 1, 1<<10), revokes: limit.New(10, 200, 1<<14), pushes: newPushLimiter()}
 	s.auth, err = clientauth.New(clientauth.Options{
-		Issuer: o.Issuer, TokenEndpoint: s.endpoint(pathToken), Clients: o.Clients, Spender: o.Spender, KeySets: o.KeySets,
+		Issuer: o.Issuer, TokenEndpoint: s.endpoint(pathToken), Clients: o.Clients, Spender: o.Spender, KeySets: o.KeySets, Federation: o.Federation,
 		Failures: s.failures, Now: o.Now, AssertionLife: o.AssertionLife, ClientCAs: o.ClientCAs, Failed: o.Metrics.authFailed, Compat: s.compatUsed, Used: s.usage.note,
 	})
 	if err != nil {
@@ -176,6 +179,9 @@ func New(o Options) (*Server, error) {
 	if o.Devices != nil {
 		s.device = newDevices(grant.DeviceCode{Store: o.Devices, Targets: targets, Life: o.TokenLife, Limits: o.DeviceLimits})
 		s.grants[oauth.GrantDeviceCode] = s.device.grant
+	}
+	if o.Federation != nil {
+		s.grants[oauth.GrantJWTBearer] = grant.JWTBearer{Targets: targets, Life: o.TokenLife}
 	}
 	if s.metadata, err = s.makeMetadata(); err != nil {
 		return nil, err

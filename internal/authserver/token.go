@@ -82,7 +82,7 @@ func (s *Server) authorize(r *http.Request, form oauth.Params, from sender) (a t
 		a, err = s.exchangeAPIKey(r.Context(), proof, form, from)
 		return a, "apikey", err
 	}
-	who, err := s.auth.Authenticate(r.Context(), proof)
+	who, err := s.prove(r.Context(), proof, grantType)
 	if err != nil {
 		return token.Authorization{}, "", err
 	}

@@ -27,10 +27,14 @@ const (
 	AuthPrivateKeyJWT       = "private_key_jwt"
 	AuthTLSClient           = "tls_client_auth"             // RFC 8705 §2.1
 	AuthSelfSignedTLSClient = "self_signed_tls_client_auth" // RFC 8705 §2.2
+	AuthFederatedJWT        = "federated_jwt"               // ours: a token of another issuer, under a trust rule
 )
 
-// AssertionTypeJWTBearer is the client_assertion_type of RFC 7523 §2.2.
-const AssertionTypeJWTBearer = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+// Values of client_assertion_type.
+const (
+	AssertionTypeJWTBearer = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer" // RFC 7523 §2.2
+	AssertionTypeJWTSPIFFE = "urn:ietf:params:oauth:client-assertion-type:jwt-spiffe" // draft-ietf-oauth-spiffe-client-auth
+)
 
 // Values of token_type (RFC 6749 §7.1). They are compared without letter case.
 const (

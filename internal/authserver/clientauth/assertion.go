@@ -22,8 +22,9 @@ func (s *assertionAttempt) claimed() string { return s.id }
 func (s *assertionAttempt) method() string  { return oauth.AuthPrivateKeyJWT }
 
 // readAssertion reads what can be judged without knowing the client.
-func readAssertion(r Request) (attempt, error) {
-	if r.Form.Value("client_assertion_type") != oauth.AssertionTypeJWTBearer {
+func readAssertion(r Request, federated bool) (attempt, error) {
+	kind := r.Form.Value("client_assertion_type")
+	if kind != oauth.AssertionTypeJWTBearer && !(federated && kind == oauth.AssertionTypeJWTSPIFFE) {
 		return nil, refusal(CauseType, "client_assertion_type must be "+oauth.AssertionTypeJWTBearer)
 	}
 	raw := r.Form.Value("client_assertion")
@@ -36,6 +37,9 @@ func readAssertion(r Request) (attempt, error) {
 		return nil, refusal(CauseAlgorithm, "alg of the client assertion must be ES256, EdDSA, PS256 or RS256")
 	case err != nil:
 		return nil, &failure{cause: CauseMalformed, answer: oauth.InvalidClient("client_assertion is not a JWT in compact form that can be read").WithCause(err)}
+	}
+	if federated && isFederated(r.Form, jwt) {
+		return &federatedAttempt{token: raw, sent: r.Form.Value("client_id")}, nil
 	}
 	if f := checkType(jwt.Header().Type); f != nil {
 		return nil, f

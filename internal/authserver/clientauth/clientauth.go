@@ -1,8 +1,9 @@
 // Package clientauth proves that a request comes from the client that it names.
 // Each method is a file: secret.go for client_secret_basic and
 // client_secret_post, assertion.go and assertionclaims.go for private_key_jwt,
-// mtls.go for tls_client_auth and self_signed_tls_client_auth, public.go for
-// clients that cannot prove anything. What proves itself becomes
+// mtls.go for tls_client_auth and self_signed_tls_client_auth, federated.go for
+// federated_jwt, public.go for clients that cannot prove anything. What proves
+// itself becomes
 // an Authenticated, and only this package makes one.
 //
 // Until a client has proved itself every refusal has the same words and the
@@ -73,8 +74,10 @@ type Options struct {
 	Clients       Clients
 	Spender       Spender
 	KeySets       KeySets // nil: clients with a jwks_uri are refused
-	Failures      *Failures
-	Now           func() time.Time
+	// Federation is nil where no tokens of other issuers are taken.
+	Federation Federation
+	Failures   *Failures
+	Now        func() time.Time
 	// AssertionLife is the longest that an assertion may live, but for clients
 	// with audience: compat; 0 is 5 minutes.
 	AssertionLife time.Duration
@@ -144,13 +147,22 @@ type attempt interface {
 // Authenticate proves the client of a request. The error is an *oauth.Error,
 // inside of a *Limited where a limit stands behind it.
 func (a *Authenticator) Authenticate(ctx context.Context, r Request) (Authenticated, error) {
-	try, err := read(r)
+	try, err := read(r, a.options.Federation != nil)
 	if err != nil {
 		return Authenticated{}, a.refuse(err, r, "")
 	}
+	return a.authenticate(ctx, r, try)
+}
+
+func (a *Authenticator) authenticate(ctx context.Context, r Request, try attempt) (Authenticated, error) {
 	if err := a.options.Failures.Check(r.Source, try.claimed(), a.options.Now()); err != nil {
 		a.options.Failed(CauseLimited)
 		return Authenticated{}, err
+	}
+	if federated, ok := try.(*federatedAttempt); ok {
+		if err := federated.identify(ctx, a); err != nil {
+			return Authenticated{}, a.refuse(err, r, try.claimed())
+		}
 	}
 	c, err := a.find(ctx, try.claimed())
 	if err != nil {

@@ -13,8 +13,9 @@ func Offered(r Request) bool {
 		len(r.Certificates) > 0 && r.Form.Has("client_id")
 }
 
-// read finds the one method that a request uses.
-func read(r Request) (attempt, error) {
+// read finds the one method that a request uses. federated says whether tokens
+// of other issuers are taken.
+func read(r Request, federated bool) (attempt, error) {
 	if err := checkOneMethod(r); err != nil {
 		return nil, err
 	}
@@ -22,7 +23,7 @@ func read(r Request) (attempt, error) {
 	case len(r.Authorization) > 0:
 		return readBasic(r.Authorization[0], r.Form)
 	case offersAssertion(r.Form):
-		return readAssertion(r)
+		return readAssertion(r, federated)
 	case r.Form.Has("client_secret"):
 		return readPost(r.Form)
 	case len(r.Certificates) > 0:

@@ -1,0 +1,49 @@
+package grant
+
+import (
+	"context"
+	"time"
+
+	"github.com/offkey/offkey/internal/authserver/clientauth"
+	"github.com/offkey/offkey/internal/oauth"
+	"github.com/offkey/offkey/internal/token"
+)
+
+// JWTBearer is the grant for a token of another issuer as an assertion (RFC 7523
+// §2.1). Where that token stands for a client, as those of workloads do, it has
+// proved the client already, and the grant gives what client_credentials would:
+// no refresh token, for the workload gets a new assertion whenever it needs one
+// (RFC 7521 §4.1).
+type JWTBearer struct {
+	Targets Targets
+	Life    time.Duration // of its tokens
+}
+
+// Authorize decides a request of a client that its assertion has proved.
+func (g JWTBearer) Authorize(_ context.Context, who clientauth.Authenticated, r Request) (token.Authorization, error) {
+	c := who.Client()
+	if err := checkProvedByAssertion(who); err != nil {
+		return token.Authorization{}, err
+	}
+	scope, err := ChooseScope(c, r.Form.Value("scope"))
+	if err != nil {
+		return token.Authorization{}, err
+	}
+	if err := checkNoPerson(scope); err != nil {
+		return token.Authorization{}, err
+	}
+	resources, err := g.Targets.Choose(c.Resources, r.Form.Values("resource"))
+	if err != nil {
+		return token.Authorization{}, err
+	}
+	return token.Authorization{Client: c, Scope: scope, Resources: resources, Life: wholeSeconds(g.Life), Confirmation: r.Confirmation}, nil
+}
+
+// checkProvedByAssertion: the assertion is the grant, so that a client which
+// proved itself in another way has brought none.
+func checkProvedByAssertion(who clientauth.Authenticated) error {
+	if who.Client() == nil || who.Method() != oauth.AuthFederatedJWT {
+		return oauth.InvalidGrant("assertion is not a token of an issuer that is trusted here for this client")
+	}
+	return nil
+}

@@ -11,7 +11,7 @@ import (
 type clientsCreateCmd struct {
 	operatorFlags
 	Name          string   `required:"" placeholder:"NAME" help:"For people."`
-	Auth          string   `required:"" placeholder:"METHOD" help:"private_key_jwt, client_secret_basic or client_secret_post."`
+	Auth          string   `required:"" placeholder:"METHOD" help:"private_key_jwt, client_secret_basic, client_secret_post or federated_jwt."`
 	Scopes        string   `placeholder:"LIST" help:"What it may ask for, separated by spaces."`
 	JWKSFile      string   `name:"jwks-file" type:"path" placeholder:"FILE" help:"JWK set with its public keys, as keygen prints it; - is stdin."`
 	JWKSURI       string   `name:"jwks-uri" placeholder:"URL" help:"Where its public keys are fetched, instead."`

@@ -40,6 +40,7 @@ type cli struct {
 	Stage  stageCmd  `cmd:"" group:"road" help:"Move apikeys along the road, or back."`
 
 	Clients clientsCmd `cmd:"" group:"identities" help:"Clients: list, show, create, update, rotate, approve, disable, enable, delete."`
+	Trust   trustCmd   `cmd:"" group:"identities" help:"Other issuers whose tokens stand for a client: list, add, show, test, disable, enable, remove."`
 	Signing signingCmd `cmd:"" group:"identities" help:"Keys that tokens are signed with: list, rotate, drop."`
 	Audit   auditCmd   `cmd:"" group:"identities" help:"Who changed what, and whether the log is whole."`
 

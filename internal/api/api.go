@@ -29,6 +29,7 @@ type Store interface {
 	RuleStore
 	AuditLog
 	SigningStore
+	TrustStore
 	// Check looks whether the data file is whole.
 	Check(ctx context.Context) error
 }
@@ -40,6 +41,7 @@ type Options struct {
 	Road         Road
 	Keyring      Keyring
 	Config       Configuration
+	Trust        Trust
 	Ruleset      func() *policy.Ruleset // the rules in force
 	Surroundings func() Surroundings
 	Verify       func(token string) (*token.Verified, error)
@@ -59,7 +61,7 @@ type Server struct {
 // New makes a Server.
 func New(o Options) (*Server, error) {
 	for name, missing := range map[string]bool{
-		"Store": o.Store == nil, "Road": o.Road == nil, "Keyring": o.Keyring == nil, "Config": o.Config == nil, "Ruleset": o.Ruleset == nil,
+		"Store": o.Store == nil, "Road": o.Road == nil, "Keyring": o.Keyring == nil, "Config": o.Config == nil, "Trust": o.Trust == nil, "Ruleset": o.Ruleset == nil,
 		"Surroundings": o.Surroundings == nil, "Verify": o.Verify == nil, "Fingerprint": o.Fingerprint == nil,
 	} {
 		if missing {
@@ -114,6 +116,14 @@ func (s *Server) endpoints() []endpoint {
 		{"POST /clients/{id}/enable", s.enableClient},
 		{"POST /clients/{id}/keys", s.addClientKeys},
 		{"DELETE /clients/{id}/credentials/{credential}", s.deleteCredential},
+
+		{"GET /trust", s.listTrust},
+		{"POST /trust", s.addTrust},
+		{"POST /trust/test", s.testTrust},
+		{"GET /trust/{id}", s.showTrust},
+		{"DELETE /trust/{id}", s.removeTrust},
+		{"POST /trust/{id}/disable", s.disableTrust},
+		{"POST /trust/{id}/enable", s.enableTrust},
 
 		{"GET /routes", s.listRoutes},
 		{"PUT /routes", s.setRoute},

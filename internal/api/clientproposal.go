@@ -35,7 +35,7 @@ type clientProposal struct {
 }
 
 // clientMethods are the ways in which a client can prove itself here.
-var clientMethods = []string{oauth.AuthPrivateKeyJWT, oauth.AuthClientSecretBasic, oauth.AuthClientSecretPost}
+var clientMethods = []string{oauth.AuthPrivateKeyJWT, oauth.AuthClientSecretBasic, oauth.AuthClientSecretPost, oauth.AuthFederatedJWT}
 
 // client makes the client, with a new secret where its method is one.
 func (p clientProposal) client(now time.Time) (clientAnswer, error) {
@@ -52,6 +52,9 @@ func (p clientProposal) client(now time.Time) (clientAnswer, error) {
 	}
 	if len(c.Grants) == 0 {
 		c.Grants = []string{oauth.GrantClientCredentials}
+		if c.AuthMethod == oauth.AuthFederatedJWT {
+			c.Grants = append(c.Grants, oauth.GrantJWTBearer)
+		}
 	}
 	made := clientAnswer{Client: c}
 	if err := p.credential(&made, now); err != nil {
@@ -70,6 +73,9 @@ func (p clientProposal) credential(made *clientAnswer, now time.Time) error {
 		return badRequest("it is "+strings.Join(clientMethods, ", "), "auth is %q, which this release does not have", p.Auth)
 	case p.Auth != oauth.AuthPrivateKeyJWT && (keys || uri):
 		return badRequest("leave them out, or use auth private_key_jwt", "a client with auth %s has no public keys", p.Auth)
+	case p.Auth == oauth.AuthFederatedJWT:
+		made.Credentials = []client.Credential{}
+		return nil
 	case p.Auth != oauth.AuthPrivateKeyJWT:
 		value := secret.Generate(secret.KindClientSecret)
 		made.Credentials, made.Secret = []client.Credential{newSecret(value, now)}, value.Reveal()
@@ -197,7 +203,7 @@ func checkClient(c *client.Client) error {
 		return badRequest("add it to scopes too", "default_scopes names %s, which scopes does not", extra)
 	}
 	for _, g := range c.Grants {
-		if g != oauth.GrantClientCredentials && g != oauth.GrantTokenExchange {
+		if g != oauth.GrantClientCredentials && g != oauth.GrantTokenExchange && !(g == oauth.GrantJWTBearer && c.AuthMethod == oauth.AuthFederatedJWT) {
 			return badRequest("use client_credentials", "grants names %q, which this release does not have", g)
 		}
 	}

@@ -56,9 +56,9 @@ func problemOf(err error) *Problem {
 		return problem(http.StatusBadRequest, rule.Code, "", "%s", rule.Description)
 	case errors.As(err, &tooLong):
 		return problem(http.StatusRequestEntityTooLarge, "too_large", "send it in several parts", "the request has more than %d bytes", tooLong.Limit)
-	case errors.Is(err, client.ErrNotFound), errors.Is(err, apikey.ErrNotFound), errors.Is(err, policy.ErrNotFound), errors.Is(err, keyring.ErrNotFound):
+	case errors.Is(err, client.ErrNotFound), errors.Is(err, apikey.ErrNotFound), errors.Is(err, policy.ErrNotFound), errors.Is(err, keyring.ErrNotFound), errors.Is(err, client.ErrNoTrust):
 		return problem(http.StatusNotFound, "not_found", "", "%v", err)
-	case errors.Is(err, client.ErrExists), errors.Is(err, keyring.ErrExists):
+	case errors.Is(err, client.ErrExists), errors.Is(err, client.ErrTrustExists), errors.Is(err, keyring.ErrExists):
 		return problem(http.StatusConflict, "exists", "", "%v", err)
 	case errors.Is(err, context.DeadlineExceeded):
 		return problem(http.StatusServiceUnavailable, "timeout", "try again", "the server did not finish in time")

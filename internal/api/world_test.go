@@ -103,7 +103,7 @@ func newWorldWith(t testing.TB, configuration string) *world {
 func (w *world) handler() http.Handler {
 	verifier := token.NewVerifier(token.VerifierOptions{Issuer: issuerURL, Audience: resourceURL, Ring: w.ring.Current, Revocations: w.revoked, Now: w.now})
 	server, err := api.New(api.Options{
-		Store: w.db, Road: w.road, Keyring: w.ring, Config: fileOf{w}, Ruleset: w.rules, Verify: verifier.Verify,
+		Store: w.db, Road: w.road, Keyring: w.ring, Config: fileOf{w}, Trust: trustOf{w}, Ruleset: w.rules, Verify: verifier.Verify,
 		Surroundings: func() api.Surroundings { return w.around }, Fingerprint: w.pepper.Fingerprint, Now: w.now,
 	})
 	if err != nil {

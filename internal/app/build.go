@@ -29,6 +29,7 @@ type flows struct {
 	gateway *gateway.Gateway
 	issuer  *authserver.Server
 	signin  *signin.Service
+	trust   *federation.Trust
 	mail    notify.Settings
 	stop    context.CancelFunc // ends what the gateway does beside calls
 }
@@ -159,9 +160,11 @@ func (a *App) buildIssuer(cfg *config.Loaded, f *flows) (*authserver.Server, err
 	if err != nil {
 		return nil, err
 	}
+	f.trust = a.federation(cfg, fetcher)
 	o := authserver.Options{
 		Issuer: cfg.Issuer, Resource: cfg.Gateway.Resource, Resources: resourcesOf(cfg),
 		Clients: a.views.clients, Spender: a.db, KeySets: federation.NewKeySets(fetcher, 1000, a.Now),
+		Federation:  f.trust,
 		Ring:        a.views.ring.Current,
 		TokenIssuer: token.NewIssuer(cfg.Issuer, a.views.ring.Current, a.Now),
 		Verifier: token.NewVerifier(token.VerifierOptions{

@@ -187,6 +187,9 @@ func clientOf(cfg *config.Loaded, c config.Client, now time.Time) (*client.Clien
 	}
 	if len(out.Grants) == 0 {
 		out.Grants = []string{oauth.GrantClientCredentials}
+		if out.AuthMethod == oauth.AuthFederatedJWT {
+			out.Grants = append(out.Grants, oauth.GrantJWTBearer)
+		}
 	}
 	if out.Details, err = detailsOf(c); err != nil {
 		return nil, err

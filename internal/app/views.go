@@ -35,6 +35,7 @@ type views struct {
 	clients     *client.Cache
 	people      *directory.Directory
 	revocations *token.Revocations
+	trust       atomic.Pointer[[]*client.TrustRule] // of the file, then those that were set
 	ring        *keyring.Manager
 
 	renewing sync.Mutex
@@ -69,6 +70,9 @@ func (v *views) loadAll(ctx context.Context) error {
 		return err
 	}
 	if err := v.loadRules(ctx); err != nil {
+		return err
+	}
+	if err := v.loadTrust(ctx, v.file.Load()); err != nil {
 		return err
 	}
 	if err := v.loadRevocations(ctx); err != nil {
@@ -184,7 +188,7 @@ func (v *views) renew(changes []store.Change) {
 }
 
 func (v *views) renewAll(ctx context.Context, changes []store.Change) error {
-	var rules, ring bool
+	var rules, ring, trust bool
 	var apikeys, revocations []string
 	for _, c := range changes {
 		switch c.Kind {
@@ -202,11 +206,16 @@ func (v *views) renewAll(ctx context.Context, changes []store.Change) error {
 			revocations = append(revocations, c.ID)
 		case store.ChangeSigningKey:
 			ring = true
+		case store.ChangeTrust:
+			trust = true
 		}
 	}
 	var errs []error
 	if rules {
 		errs = append(errs, v.loadRules(ctx))
+	}
+	if trust {
+		errs = append(errs, v.loadTrust(ctx, v.file.Load()))
 	}
 	if len(revocations) > 0 {
 		errs = append(errs, v.renewRevocations(ctx, revocations))
@@ -259,7 +268,7 @@ func (v *views) useFile(ctx context.Context, cfg *config.Loaded) error {
 	v.renewing.Lock()
 	defer v.renewing.Unlock()
 	before := v.file.Swap(cfg)
-	if err := v.loadRules(ctx); err != nil {
+	if err := errors.Join(v.loadRules(ctx), v.loadTrust(ctx, cfg)); err != nil {
 		v.file.Store(before)
 		return err
 	}

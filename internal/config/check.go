@@ -32,6 +32,7 @@ func (l *Loaded) check() Problems {
 	c.lives()
 	c.clients()
 	c.people()
+	c.trust()
 	return c.problems
 }
 
@@ -443,7 +444,7 @@ func (c *checker) clientCredential(at string, cl Client) {
 		fits, missing, fix = []string{"certificate_file", "jwks_file", "jwks_uri"}, "has no certificate", "add certificate_file"
 	case oauth.AuthTLSClient:
 		fits, missing, fix = []string{"tls_subject"}, "does not say what its certificate must say", "add tls_subject, as in dn:CN=edge,O=Acme"
-	case oauth.AuthNone:
+	case oauth.AuthNone, oauth.AuthFederatedJWT:
 		fits, missing = nil, ""
 	}
 	if len(given) > 1 {

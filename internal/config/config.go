@@ -35,6 +35,7 @@ type Config struct {
 	APIKeys        APIKeys        `yaml:"apikeys"`
 	Migration      Migration      `yaml:"migration"`
 	People         People         `yaml:"people"`
+	Trust          []Trust        `yaml:"trust" doc:"Other issuers whose tokens stand for a client. Declared here they are read-only elsewhere."`
 	Email          Email          `yaml:"email"`
 	Telemetry      Telemetry      `yaml:"telemetry"`
 	Clients        []Client       `yaml:"clients" doc:"Clients declared here are read-only elsewhere."`
@@ -221,7 +222,7 @@ type Client struct {
 	ID            string      `yaml:"id" doc:"client_id"`
 	Name          string      `yaml:"name" doc:"For people; default: the id."`
 	Owner         string      `yaml:"owner" doc:"The customer or team that it belongs to."`
-	Auth          string      `yaml:"auth" enum:"client_secret_basic,client_secret_post,private_key_jwt,tls_client_auth,self_signed_tls_client_auth,none" doc:"token_endpoint_auth_method"`
+	Auth          string      `yaml:"auth" enum:"client_secret_basic,client_secret_post,private_key_jwt,tls_client_auth,self_signed_tls_client_auth,federated_jwt,none" doc:"token_endpoint_auth_method"`
 	Secret        secret.Text `yaml:"secret" doc:"At least 32 characters; best as ${VAR}."`
 	SecretFile    string      `yaml:"secret_file" doc:"File with the secret, instead."`
 	JWKSFile      string      `yaml:"jwks_file" doc:"Public keys of private_key_jwt."`

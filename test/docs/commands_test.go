@@ -194,6 +194,8 @@ func withShape(t *testing.T, rows map[string]string, command string) *shape {
 		base = "up"
 	case words[0] == "clients" && words[1] != "list":
 		base, item = "clients list", "clients"
+	case words[0] == "trust" && words[1] != "list" && words[1] != "test":
+		base, item = "trust list", "trust"
 	case command == "routes set", command == "routes unset":
 		base, item = "routes list", "routes"
 	case command == "signing rotate", command == "signing drop":
@@ -342,6 +344,8 @@ func TestTheReferenceNamesWhatIsPrinted(t *testing.T) {
 		{"apikeys", "map", id, "--client", "job"}, {"apikeys", "extend", id, "--until", "2033-01-31", "--reason", "agreed"},
 		{"plan", "retired"}, {"plan", "observe", "--enforce", "on"}, {"stage", "set", "warn", "--apikey", id}, {"stage", "set", "warn", "--all", "--dry-run"},
 		{"clients", "list"}, {"clients", "delete", "job", "--yes"},
+		{"clients", "create", "--name", "deploy", "--auth", "federated_jwt"}, {"trust", "add", "--client", "deploy", "--github", "acme/shop"}, {"trust", "list"}, {"trust", "show", "github:acme/shop"},
+		{"trust", "disable", "github:acme/shop"}, {"trust", "enable", "github:acme/shop"}, {"trust", "remove", "github:acme/shop", "--yes"},
 	} {
 		run(args, operator...)
 	}
@@ -359,7 +363,7 @@ func TestTheReferenceNamesWhatIsPrinted(t *testing.T) {
 	}
 	// Those that stay, want a file in force or a client that waits are run by
 	// others: cmd/offkey's scripts.
-	for _, command := range []string{"up", "serve", "demo", "config diff", "config reload", "config schema", "clients approve"} {
+	for _, command := range []string{"up", "serve", "demo", "config diff", "config reload", "config schema", "clients approve", "trust test"} {
 		seen[command] = true
 	}
 	for _, command := range slices.Sorted(maps.Keys(rows)) {

@@ -83,10 +83,11 @@ func (cn *conn) peekHead() ([]byte, error) {
 			return nil, err
 		}
 		have, _ := cn.in.Peek(cn.in.Buffered())
-		if end := bytes.Index(have[max(seen-3, 0):], []byte("\r\n\r\n")); end >= 0 {
-			return have[:max(seen-3, 0)+end+4], nil
+		from := max(seen-3, 0)
+		if end := bytes.Index(have[from:], []byte("\r\n\r\n")); end >= 0 {
+			return have[:from+end+4], nil
 		}
-		if !startsHTTP1(have) || hasBareEnd(have) || len(have) == readBuffer {
+		if !startsHTTP1(have) || hasBareEnd(have[from:]) || len(have) == readBuffer {
 			return nil, nil
 		}
 		seen = len(have)
@@ -95,15 +96,16 @@ func (cn *conn) peekHead() ([]byte, error) {
 
 // seesEmptyLine waits until the end of trailers is in the buffer.
 func (cn *conn) seesEmptyLine() bool {
-	for n := 4; ; n = cn.in.Buffered() + 1 {
-		_, err := cn.in.Peek(n)
+	for seen := 0; ; {
+		_, err := cn.in.Peek(seen + 1)
 		have, _ := cn.in.Peek(cn.in.Buffered())
-		if bytes.Contains(have, []byte("\r\n\r\n")) {
+		if bytes.Contains(have[max(seen-3, 0):], []byte("\r\n\r\n")) {
 			return true
 		}
 		if err != nil {
-			return false
+			return false // its end, or more than fits
 		}
+		seen = len(have)
 	}
 }
 

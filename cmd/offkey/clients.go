@@ -18,6 +18,7 @@ type clientsCmd struct {
 	Approve clientsApproveCmd `cmd:"" help:"Let a client have what it waits for."`
 	Disable clientsDisableCmd `cmd:"" help:"Refuse a client and all its tokens."`
 	Enable  clientsEnableCmd  `cmd:"" help:"Take a disabled client back."`
+	Revoke  clientsRevokeCmd  `cmd:"" help:"Refuse what a client was issued until now."`
 	Delete  clientsDeleteCmd  `cmd:"" help:"Delete a client."`
 }
 

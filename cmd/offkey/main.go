@@ -39,9 +39,11 @@ type cli struct {
 	Plan   planCmd   `cmd:"" group:"road" help:"Whose calls would fail if: recorded traffic under other rules."`
 	Stage  stageCmd  `cmd:"" group:"road" help:"Move apikeys along the road, or back."`
 
-	Clients clientsCmd `cmd:"" group:"identities" help:"Clients: list, show, create, update, rotate, approve, disable, enable, delete."`
+	Clients clientsCmd `cmd:"" group:"identities" help:"Clients: list, show, create, update, rotate, approve, disable, enable, revoke, delete."`
+	People  peopleCmd  `cmd:"" group:"identities" help:"People: list, show, invite, create, set, disable, enable, delete, sessions, groups and more."`
 	Trust   trustCmd   `cmd:"" group:"identities" help:"Other issuers whose tokens stand for a client: list, add, show, test, disable, enable, remove."`
 	Signing signingCmd `cmd:"" group:"identities" help:"Keys that tokens are signed with: list, rotate, drop."`
+	Revoke  revokeCmd  `cmd:"" group:"identities" help:"Refuse everything that was issued until now, and end every session."`
 	Audit   auditCmd   `cmd:"" group:"identities" help:"Who changed what, and whether the log is whole."`
 
 	Upgrade   upgradeCmd   `cmd:"" group:"callers" help:"Trade an apikey for a client of your own."`

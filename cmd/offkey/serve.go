@@ -46,6 +46,7 @@ func (c serveCmd) Run(ctx context.Context, t *terminal) error {
 			return
 		}
 		t.say("offkey %s serves %s, issuer %s", version, a.Gateway, a.Issuer)
+		t.setup(a)
 	})
 }
 

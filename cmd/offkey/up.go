@@ -118,10 +118,19 @@ func (c upCmd) ready(t *terminal, a app.Addresses) {
 	t.say("  Issuer    %s", a.Issuer)
 	t.say("  Ops       %s/readyz", a.Ops)
 	t.say("  Data      %s", a.Data)
-	t.say("  Tokens    %s\n", tokenCallWords[c.TokenCall])
+	t.say("  Tokens    %s", tokenCallWords[c.TokenCall])
+	t.setup(a)
+	t.say("")
 	t.say("Try   curl -H 'X-API-Key: YOUR-KEY' %s/", a.Gateway)
 	t.say("Then  offkey apikeys list%s", c.dataFlag())
 	t.say("      offkey upgrade --api %s    (what a caller runs)", a.Gateway)
+}
+
+// setup shows the link by which the first administrator makes an account.
+func (t *terminal) setup(a app.Addresses) {
+	if a.Setup != "" {
+		t.say("  Sign-in   nobody can yet. The first administrator opens, once and within 30 minutes:\n            %s", a.Setup)
+	}
 }
 
 // tokenCallWords say what the API receives in place of a token: an API that

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/offkey/offkey/internal/audit"
+	"github.com/offkey/offkey/internal/directory"
 	"github.com/offkey/offkey/internal/policy"
 	"github.com/offkey/offkey/internal/secret"
 	"github.com/offkey/offkey/internal/token"
@@ -25,6 +26,7 @@ import (
 // Store is what the management API asks of storage, by topic.
 type Store interface {
 	ClientStore
+	PeopleStore
 	APIKeyStore
 	RuleStore
 	AuditLog
@@ -39,6 +41,8 @@ type Store interface {
 type Options struct {
 	Store        Store
 	Road         Road
+	People       *directory.Directory
+	Links        Links
 	Keyring      Keyring
 	Config       Configuration
 	Trust        Trust
@@ -61,7 +65,7 @@ type Server struct {
 // New makes a Server.
 func New(o Options) (*Server, error) {
 	for name, missing := range map[string]bool{
-		"Store": o.Store == nil, "Road": o.Road == nil, "Keyring": o.Keyring == nil, "Config": o.Config == nil, "Trust": o.Trust == nil, "Ruleset": o.Ruleset == nil,
+		"Store": o.Store == nil, "Road": o.Road == nil, "Keyring": o.Keyring == nil, "People": o.People == nil, "Links": o.Links == nil, "Config": o.Config == nil, "Trust": o.Trust == nil, "Ruleset": o.Ruleset == nil,
 		"Surroundings": o.Surroundings == nil, "Verify": o.Verify == nil, "Fingerprint": o.Fingerprint == nil,
 	} {
 		if missing {
@@ -115,6 +119,7 @@ func (s *Server) endpoints() []endpoint {
 		{"POST /clients/{id}/disable", s.disableClient},
 		{"POST /clients/{id}/enable", s.enableClient},
 		{"POST /clients/{id}/keys", s.addClientKeys},
+		{"POST /clients/{id}/revoke", s.revokeClient},
 		{"DELETE /clients/{id}/credentials/{credential}", s.deleteCredential},
 
 		{"GET /trust", s.listTrust},
@@ -124,6 +129,25 @@ func (s *Server) endpoints() []endpoint {
 		{"DELETE /trust/{id}", s.removeTrust},
 		{"POST /trust/{id}/disable", s.disableTrust},
 		{"POST /trust/{id}/enable", s.enableTrust},
+
+		{"GET /people", s.listPeople},
+		{"POST /people", s.createPerson},
+		{"POST /people/invite", s.invitePerson},
+		{"POST /people/import", s.importPeople},
+		{"GET /people/{id}", s.showPerson},
+		{"PATCH /people/{id}", s.updatePerson},
+		{"DELETE /people/{id}", s.deletePerson},
+		{"POST /people/{id}/disable", s.disablePerson},
+		{"POST /people/{id}/enable", s.enablePerson},
+		{"POST /people/{id}/reset-mfa", s.resetMFA},
+		{"POST /people/{id}/reset-password", s.resetPassword},
+		{"POST /people/{id}/revoke", s.revokePerson},
+		{"GET /people/{id}/sessions", s.listSessions},
+		{"DELETE /people/{id}/sessions/{session}", s.endSession},
+		{"GET /groups", s.listGroups},
+		{"PUT /groups/{name}", s.setGroup},
+		{"DELETE /groups/{name}", s.deleteGroup},
+		{"POST /revoke-all", s.revokeAll},
 
 		{"GET /routes", s.listRoutes},
 		{"PUT /routes", s.setRoute},

@@ -10,6 +10,7 @@ import (
 
 	"github.com/offkey/offkey/internal/apikey"
 	"github.com/offkey/offkey/internal/client"
+	"github.com/offkey/offkey/internal/directory"
 	"github.com/offkey/offkey/internal/keyring"
 	"github.com/offkey/offkey/internal/oauth"
 	"github.com/offkey/offkey/internal/policy"
@@ -56,10 +57,17 @@ func problemOf(err error) *Problem {
 		return problem(http.StatusBadRequest, rule.Code, "", "%s", rule.Description)
 	case errors.As(err, &tooLong):
 		return problem(http.StatusRequestEntityTooLarge, "too_large", "send it in several parts", "the request has more than %d bytes", tooLong.Limit)
-	case errors.Is(err, client.ErrNotFound), errors.Is(err, apikey.ErrNotFound), errors.Is(err, policy.ErrNotFound), errors.Is(err, keyring.ErrNotFound), errors.Is(err, client.ErrNoTrust):
+	case errors.Is(err, client.ErrNotFound), errors.Is(err, apikey.ErrNotFound), errors.Is(err, policy.ErrNotFound), errors.Is(err, keyring.ErrNotFound), errors.Is(err, client.ErrNoTrust),
+		errors.Is(err, directory.ErrNotFound), errors.Is(err, directory.ErrNoGroup):
 		return problem(http.StatusNotFound, "not_found", "", "%v", err)
-	case errors.Is(err, client.ErrExists), errors.Is(err, client.ErrTrustExists), errors.Is(err, keyring.ErrExists):
+	case errors.Is(err, client.ErrExists), errors.Is(err, client.ErrTrustExists), errors.Is(err, keyring.ErrExists), errors.Is(err, directory.ErrExists):
 		return problem(http.StatusConflict, "exists", "", "%v", err)
+	case errors.Is(err, directory.ErrPassword), errors.Is(err, directory.ErrInvalid):
+		return badRequest("", "%v", err)
+	case errors.Is(err, directory.ErrDisabled), errors.Is(err, directory.ErrForbidden):
+		return problem(http.StatusConflict, "shut", "", "%v", err)
+	case errors.Is(err, directory.ErrBusy):
+		return problem(http.StatusServiceUnavailable, "busy", "", "%v", err)
 	case errors.Is(err, context.DeadlineExceeded):
 		return problem(http.StatusServiceUnavailable, "timeout", "try again", "the server did not finish in time")
 	}

@@ -22,6 +22,7 @@ import (
 	"github.com/offkey/offkey/internal/apikey"
 	"github.com/offkey/offkey/internal/audit"
 	"github.com/offkey/offkey/internal/config"
+	"github.com/offkey/offkey/internal/directory"
 	"github.com/offkey/offkey/internal/keyring"
 	"github.com/offkey/offkey/internal/migration"
 	"github.com/offkey/offkey/internal/policy"
@@ -47,6 +48,20 @@ type world struct {
 	running *config.Loaded
 	around  api.Surroundings
 	revoked *token.Revocations
+	people  *directory.Directory
+	mails   []string // "purpose address" of each
+}
+
+// links are one-time links as package app makes them.
+type links struct{ w *world }
+
+func (links) URL(purpose directory.Purpose, raw secret.Text) string {
+	return issuerURL + "/" + string(purpose) + "?token=" + raw.Reveal()
+}
+
+func (l links) Mail(_ context.Context, p *directory.Person, link directory.Link, url string) error {
+	l.w.mails = append(l.w.mails, string(link.Purpose)+" "+p.Email)
+	return nil
 }
 
 const issuerURL, resourceURL = "https://auth.example.com", "https://api.example.com"
@@ -84,6 +99,16 @@ func newWorldWith(t testing.TB, configuration string) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
+	w.people = directory.New(directory.Options{Store: w.db, Master: master, Now: w.now})
+	w.db.Subscribe(func(changes []store.Change) {
+		for _, c := range changes {
+			if c.Kind == store.ChangePerson {
+				w.people.Forget(c.ID)
+			} else if c.Kind == store.ChangeGroup {
+				w.people.ForgetAll()
+			}
+		}
+	})
 	w.ring = keyring.New(w.db, master, keyring.Options{}, w.now)
 	if err := w.ring.Tend(ctx); err != nil {
 		t.Fatal(err)
@@ -103,7 +128,7 @@ func newWorldWith(t testing.TB, configuration string) *world {
 func (w *world) handler() http.Handler {
 	verifier := token.NewVerifier(token.VerifierOptions{Issuer: issuerURL, Audience: resourceURL, Ring: w.ring.Current, Revocations: w.revoked, Now: w.now})
 	server, err := api.New(api.Options{
-		Store: w.db, Road: w.road, Keyring: w.ring, Config: fileOf{w}, Trust: trustOf{w}, Ruleset: w.rules, Verify: verifier.Verify,
+		Store: w.db, Road: w.road, People: w.people, Links: links{w}, Keyring: w.ring, Config: fileOf{w}, Trust: trustOf{w}, Ruleset: w.rules, Verify: verifier.Verify,
 		Surroundings: func() api.Surroundings { return w.around }, Fingerprint: w.pepper.Fingerprint, Now: w.now,
 	})
 	if err != nil {

@@ -200,6 +200,9 @@ func (a *App) serve(cfg *config.Loaded, l *Listeners) error {
 		Gateway: URLOf(l.Gateway, https), Issuer: URLOf(l.Issuer, https),
 		Ops: URLOf(l.Ops, "http"), Data: a.data.path,
 	}
+	if err := a.makeSetupLink(); err != nil {
+		return errors.Join(err, socket.Close())
+	}
 	a.health.checks = []check{
 		{"storage", func(ctx context.Context) error { _, err := a.db.AuditHead(ctx); return err }},
 		{"signing key", func(context.Context) error { _, err := a.views.ring.Current().Signer(a.Now()); return err }},

@@ -74,6 +74,9 @@ type Addresses struct {
 	Ops     string `json:"ops"`
 	MTLS    string `json:"mtls,omitempty"` // the issuer with client certificates
 	Data    string `json:"data"`
+	// Setup is a one-time link, a secret: whoever opens it within half an hour
+	// becomes the first administrator. It is empty where there are people.
+	Setup string `json:"setup,omitempty"`
 }
 
 // URLOf is the URL at which a listener can be reached from this machine.

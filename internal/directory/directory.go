@@ -73,7 +73,7 @@ type Group struct {
 	Roles   []string    `json:"roles,omitempty"` // what they may do with offkey itself
 	Policy  Policy      `json:"policy"`
 	Source  string      `json:"source"`
-	Created time.Time   `json:"created"`
+	Created time.Time   `json:"created,omitzero"` // zero: was there from the start
 	Updated time.Time   `json:"updated,omitzero"`
 }
 

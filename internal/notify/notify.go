@@ -6,8 +6,9 @@
 //
 //	apikey, client -> message -> outbox/*.eml -> SMTP, or outbox/failed
 //
-// The apikey itself never comes here, and a message holds no secret. What is
-// told and to whom is decided here; when, by package migration.
+// The apikey itself never comes here, and a message holds no secret but the
+// one-time links that people are sent. What is told and to whom is decided here;
+// when, by package migration and by operators.
 package notify
 
 import (

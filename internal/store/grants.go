@@ -194,7 +194,7 @@ func (x *tx) endGrants(r token.Revocation) error {
 		personID, clientID, _ := strings.Cut(r.ID, " ")
 		which, a = `person_id = ? AND client_id = ?`, args{personID, clientID}
 	case token.RevokeAll:
-		which, a = `id <> ''`, nil
+		which, a = `id > ''`, nil
 	default:
 		return nil
 	}

@@ -403,3 +403,17 @@ func boolean(b bool) int64 {
 	}
 	return 0
 }
+
+// RevokeEverything refuses all that was issued until now, to whomever, and ends
+// every session. Clean ends them one by one for who must be told.
+func (db *DB) RevokeEverything(ctx context.Context, e audit.Event) error {
+	return db.change(ctx, func(x *tx) error {
+		if _, err := x.exec(`UPDATE browser_session SET expires = ?, ends = ? WHERE ends > ?`, micros(x.now), micros(x.now), micros(x.now)); err != nil {
+			return err
+		}
+		if err := x.revokeAll(token.RevokeAll, token.All); err != nil {
+			return err
+		}
+		return x.record(e)
+	})
+}

@@ -52,5 +52,6 @@ func usePeople(t *testing.T, db *DB) {
 	ok(err)
 	ok(db.DeleteGroup(ctx, "buyers", e))
 	ok(db.EndPerson(ctx, "pe_1", e))
+	ok(db.RevokeEverything(ctx, e))
 	ok(db.DeletePerson(ctx, "pe_2", e))
 }

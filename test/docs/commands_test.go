@@ -44,15 +44,17 @@ var listed = regexp.MustCompile(`(?m)^  ([a-z][a-z -]*[a-z])  +[A-Z]`)
 // by the group's own.
 func commandsListed(t *testing.T) (found []string) {
 	t.Helper()
-	for _, m := range listed.FindAllStringSubmatch(binary.Run(t, nil, "--help").Out, -1) {
-		below := listed.FindAllStringSubmatch(binary.Run(t, nil, m[1], "--help").Out, -1)
+	var list func(command string)
+	list = func(command string) {
+		below := listed.FindAllStringSubmatch(binary.Run(t, nil, append(strings.Fields(command), "--help")...).Out, -1)
 		for _, child := range below {
-			found = append(found, child[1])
+			list(child[1])
 		}
 		if len(below) == 0 {
-			found = append(found, m[1])
+			found = append(found, command)
 		}
 	}
+	list("")
 	return found
 }
 
@@ -192,6 +194,15 @@ func withShape(t *testing.T, rows map[string]string, command string) *shape {
 		base = "apikeys revoke"
 	case command == "serve":
 		base = "up"
+	case command == "people reset-password":
+		base, item = "people list", "people"
+		own = regexp.MustCompile("`(\\{[^`]*\\})`").FindStringSubmatch(rows["people invite"])
+	case slices.Contains([]string{"people show", "people invite", "people create", "people set", "people disable", "people enable", "people delete", "people reset-mfa"}, command):
+		base, item = "people list", "people"
+	case command == "people groups set", command == "people groups delete":
+		base, item = "people groups list", "groups"
+	case command == "clients revoke":
+		return readShape(t, own[1])
 	case words[0] == "clients" && words[1] != "list":
 		base, item = "clients list", "clients"
 	case words[0] == "trust" && words[1] != "list" && words[1] != "test":
@@ -300,7 +311,7 @@ func TestTheReferenceNamesWhatIsPrinted(t *testing.T) {
 	id := known(t, server, 2)[0]
 	dir := t.TempDir()
 	in := func(name string) string { return filepath.Join(dir, name) }
-	for name, text := range map[string]string{"shop.apikey": shop + "\n", "keys.csv": "key,label,owner\n" + shop + ",shop,Acme\n" + report + ",report,\n"} {
+	for name, text := range map[string]string{"shop.apikey": shop + "\n", "people.csv": "name,email\nbob,bob@example.com\n", "keys.csv": "key,label,owner\n" + shop + ",shop,Acme\n" + report + ",report,\n"} {
 		if err := os.WriteFile(in(name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -315,11 +326,12 @@ func TestTheReferenceNamesWhatIsPrinted(t *testing.T) {
 	seen := map[string]bool{}
 	run := func(args []string, flags ...string) {
 		t.Helper()
-		words := args[:1]
-		if _, ok := rows[args[0]]; !ok || args[0] == "audit" && len(args) > 1 {
-			words = args[:2]
+		command := ""
+		for n := min(len(args), 3); command == ""; n-- {
+			if words := strings.Join(args[:n], " "); rows[words] != "" {
+				command = words
+			}
 		}
-		command := strings.Join(words, " ")
 		seen[command] = true
 		said := binary.Run(t, nil, append(slices.Concat(args, flags), "--json")...)
 		var document any
@@ -343,7 +355,12 @@ func TestTheReferenceNamesWhatIsPrinted(t *testing.T) {
 		{"routes", "test", "GET", "/v1/orders/1", "--client", "job"}, {"routes", "test", "GET", "/v1/orders/1", "--apikey", id}, {"routes", "test", "GET", "/v1/orders/1"},
 		{"apikeys", "map", id, "--client", "job"}, {"apikeys", "extend", id, "--until", "2033-01-31", "--reason", "agreed"},
 		{"plan", "retired"}, {"plan", "observe", "--enforce", "on"}, {"stage", "set", "warn", "--apikey", id}, {"stage", "set", "warn", "--all", "--dry-run"},
-		{"clients", "list"}, {"clients", "delete", "job", "--yes"},
+		{"clients", "list"}, {"clients", "revoke", "job"}, {"clients", "delete", "job", "--yes"},
+		{"people", "groups", "set", "buyers", "--scopes", "read:orders", "--mfa", "any"}, {"people", "groups", "list"},
+		{"people", "invite", "ana", "--email", "ana@example.com", "--groups", "buyers", "--claim", "given_name=Ana"}, {"people", "set", "ana", "--add-group", "admins"},
+		{"people", "list"}, {"people", "reset-password", "ana"}, {"people", "reset-mfa", "ana", "--yes"}, {"people", "sessions", "ana"}, {"people", "revoke", "ana"},
+		{"people", "disable", "ana"}, {"people", "show", "ana"}, {"people", "enable", "ana"}, {"people", "import", in("people.csv")}, {"people", "groups", "delete", "buyers", "--yes"},
+		{"people", "delete", "ana", "--yes"}, {"people", "list"}, {"revoke", "--all", "--dry-run"},
 		{"clients", "create", "--name", "deploy", "--auth", "federated_jwt"}, {"trust", "add", "--client", "deploy", "--github", "acme/shop"}, {"trust", "list"}, {"trust", "show", "github:acme/shop"},
 		{"trust", "disable", "github:acme/shop"}, {"trust", "enable", "github:acme/shop"}, {"trust", "remove", "github:acme/shop", "--yes"},
 	} {
@@ -363,7 +380,7 @@ func TestTheReferenceNamesWhatIsPrinted(t *testing.T) {
 	}
 	// Those that stay, want a file in force or a client that waits are run by
 	// others: cmd/offkey's scripts.
-	for _, command := range []string{"up", "serve", "demo", "config diff", "config reload", "config schema", "clients approve", "trust test"} {
+	for _, command := range []string{"up", "serve", "demo", "config diff", "config reload", "config schema", "clients approve", "trust test", "people create"} {
 		seen[command] = true
 	}
 	for _, command := range slices.Sorted(maps.Keys(rows)) {

@@ -48,6 +48,7 @@ type Store interface {
 	Members(ctx context.Context) (map[string]int, error)
 	UpdateGroup(ctx context.Context, name string, update func(g *directory.Group, there bool) error, e audit.Event) (directory.Group, error)
 	DeleteGroup(ctx context.Context, name string, e audit.Event) error
+	RevokeEverything(ctx context.Context, e audit.Event) error
 	TrustRules(ctx context.Context) ([]*client.TrustRule, error)
 	CreateTrustRule(ctx context.Context, r *client.TrustRule, e audit.Event) error
 	SetTrustDisabled(ctx context.Context, id string, disabled bool, e audit.Event) error

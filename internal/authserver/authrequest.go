@@ -101,6 +101,9 @@ func (s *Server) readAuthRequest(d destination, p oauth.Params, from source) (au
 	if err := checkChallenge(c, q.Scope, q.Challenge, p.Value("code_challenge_method")); err != nil {
 		return authRequest{}, err
 	}
+	if q.Scope.Has("openid") {
+		s.options.WantKey(token.IDTokenAlg(c)) // it is there by the time that the person has signed in
+	}
 	if q.Resources, err = s.targets.Choose(c.Resources, p.Values("resource")); err != nil {
 		return authRequest{}, err
 	}

@@ -81,31 +81,33 @@ func (s *Server) startFamily(ctx context.Context, a *token.Authorization, e audi
 }
 
 // idToken makes the ID token of a grant that asks for one (OIDC Core §3.1.3.3,
-// §12.2): not of an exchange, whose token is for an API.
-func (s *Server) idToken(ctx context.Context, grantType string, a token.Authorization, access token.Issued) (string, error) {
-	switch {
-	case s.options.Browser == nil || a.Login.PersonID == "" || !access.Scope.Has("openid"):
+// §12.2).
+func (s *Server) idToken(_ context.Context, grantType string, a token.Authorization, access token.Issued) (string, error) {
+	if s.options.Browser == nil || a.Login.PersonID == "" || !access.Scope.Has("openid") || !bringsIDToken(grantType) {
 		return "", nil
-	case grantType != oauth.GrantAuthorizationCode && grantType != oauth.GrantRefreshToken && grantType != oauth.GrantDeviceCode:
-		return "", nil
-	}
-	if err := s.awaitKey(ctx, token.IDTokenAlg(a.Client)); err != nil {
-		return "", err
 	}
 	return s.options.TokenIssuer.IssueIDToken(a, access, nil)
+}
+
+// bringsIDToken reports whether an ID token comes with the tokens of a grant: not
+// with those of an exchange, which are for an API.
+func bringsIDToken(grantType string) bool {
+	return grantType == oauth.GrantAuthorizationCode || grantType == oauth.GrantRefreshToken || grantType == oauth.GrantDeviceCode
 }
 
 // keyWait is how long a request waits for the first key of an algorithm, which
 // is made by a job.
 const keyWait = 5 * time.Second
 
-// awaitKey waits where the first key of an algorithm is still being made.
-func (s *Server) awaitKey(ctx context.Context, alg jose.Algorithm) error {
+// awaitKey waits where the first key for ID tokens of a client is still being
+// made. It comes before the grant, so that nothing is used up in vain.
+func (s *Server) awaitKey(ctx context.Context, grantType string, c *client.Client) error {
+	alg := token.IDTokenAlg(c)
 	ready := func() bool {
 		_, err := s.options.Ring().SignerFor(alg, s.options.Now())
 		return err == nil
 	}
-	if ready() {
+	if s.options.Browser == nil || !bringsIDToken(grantType) || !c.Scopes.Has("openid") || ready() {
 		return nil
 	}
 	s.options.WantKey(alg)

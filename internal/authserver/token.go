@@ -109,6 +109,9 @@ func (s *Server) grant(ctx context.Context, grantType string, who clientauth.Aut
 	if err := checkFAPIToken(who, from, r.Confirmation); err != nil {
 		return a, err
 	}
+	if err := s.awaitKey(ctx, grantType, c); err != nil {
+		return a, err
+	}
 	if c.Confidential() {
 		if err := s.spendProof(ctx, from.proof); err != nil {
 			return a, err

@@ -48,6 +48,7 @@ type world struct {
 	road        *road
 	log         bytes.Buffer
 	metrics     *authserver.Metrics
+	making      sync.WaitGroup
 	server      *authserver.Server
 	handler     http.Handler
 }
@@ -65,7 +66,10 @@ func newWorld(t testing.TB, change ...func(*authserver.Options)) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = w.db.Close() })
+	t.Cleanup(func() {
+		w.making.Wait()
+		_ = w.db.Close()
+	})
 	w.clients = client.NewCache(w.db.Client, 100)
 	w.manager = keyring.New(w.db, newMaster(t), keyring.Options{}, w.now)
 	w.db.Subscribe(w.changed)
@@ -82,7 +86,7 @@ func newWorld(t testing.TB, change ...func(*authserver.Options)) *world {
 		Revocations: w.revocations, Revoker: w.db, Registrar: w.road, Exchanger: w.road, Devices: w.db,
 		Now: w.now, Log: slog.New(slog.NewTextHandler(&w.log, nil)), Metrics: w.metrics,
 	}
-	o.Grants, o.WantKey = w.db, w.manager.Want
+	o.Grants, o.WantKey = w.db, w.wantKey
 	for _, c := range change {
 		c(&o)
 	}
@@ -130,6 +134,19 @@ func (w *world) haveKeyForIDTokens() {
 			rsaKey = k
 		}
 	}
+}
+
+// wantKey makes a key in the background, as the job does.
+func (w *world) wantKey(alg jose.Algorithm) {
+	w.manager.Want(alg)
+	if w.handler == nil {
+		return // RS256, which haveKeyForIDTokens sees to
+	}
+	w.making.Go(func() {
+		if err := w.manager.TendWanted(context.Background()); err != nil {
+			w.t.Error(err)
+		}
+	})
 }
 
 var sharedMaster = sync.OnceValue(func() []byte {

@@ -155,7 +155,7 @@ func (s *Server) begin(w http.ResponseWriter, r *http.Request, d destination, q 
 	id := session.NewRequestID()
 	answer, err := s.options.Browser.Begin(w, r, session.Request{
 		ID: id, Kind: session.ForClient, ClientID: q.ClientID, Return: s.prefix + pathAuthorizeDone + "?request=" + url.QueryEscape(id),
-		Payload: payload, Demand: demand, Ask: q.ask(), Created: now, Expires: now.Add(session.RequestLife),
+		Payload: payload, Demand: demand, Ask: q.ask(d.client), Created: now, Expires: now.Add(session.RequestLife),
 	})
 	switch {
 	case err != nil:

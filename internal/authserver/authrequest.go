@@ -286,9 +286,14 @@ func (q authRequest) demand(now time.Time) session.Demand {
 	return d
 }
 
-// ask is what the person is asked to allow.
-func (q authRequest) ask() session.Ask {
-	return session.Ask{Scope: q.Scope, Resources: q.Resources, RedirectHost: hostOf(q.RedirectURI)}
+// ask is what the person is asked to allow: the scope, and that of claims which
+// the client asks for by name, unless nothing may be asked.
+func (q authRequest) ask(c *client.Client) session.Ask {
+	scope := q.Scope
+	if !slices.Contains(q.Prompt, oauth.PromptNone) {
+		scope = scope.Union(scopesOf(q.Claims, c.Scopes))
+	}
+	return session.Ask{Scope: scope, Resources: q.Resources, RedirectHost: hostOf(q.RedirectURI)}
 }
 
 // hostOf is what of a redirect URI tells a person where the answer goes.
@@ -310,6 +315,6 @@ func (q authRequest) grant(a *session.Answer, now time.Time) token.Grant {
 		Login: token.Login{
 			PersonID: a.PersonID, Session: a.SessionID, AuthTime: a.Login.AuthTime.UTC().Truncate(time.Second), ACR: a.Login.ACR, AMR: a.Login.AMR,
 		},
-		Claims: q.Claims.requested(), Created: now,
+		Claims: allowedClaims(q.Claims.requested(), a.Scope), Created: now,
 	}
 }

@@ -2,6 +2,8 @@ package authserver
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 
@@ -43,11 +45,37 @@ func (s *Server) introspect(w http.ResponseWriter, r *http.Request) (resp oauth.
 	if !form.Has("token") {
 		return resp, nil, oauth.InvalidRequest("token is missing")
 	}
+	if t, ok := token.ReadRefreshToken(form.Value("token")); ok && s.options.Grants != nil {
+		resp, err := s.introspectRefresh(r.Context(), who.Client(), t)
+		return resp, who.Client(), err
+	}
 	verified, err := s.options.Verifier.Verify(form.Value("token"))
 	if err != nil || !mayKnow(who.Client(), verified) || !s.stands(r.Context(), verified) {
 		return resp, who.Client(), nil // RFC 7662 §2.2: inactive, and nothing else
 	}
 	return introspected(verified.Claims()), who.Client(), nil
+}
+
+// introspectRefresh tells a client about its own refresh token: no API has to do
+// with one.
+func (s *Server) introspectRefresh(ctx context.Context, c *client.Client, t token.RefreshToken) (oauth.IntrospectionResponse, error) {
+	f, err := s.options.Grants.Family(ctx, t)
+	switch {
+	case errors.Is(err, token.ErrNoFamily):
+		return oauth.IntrospectionResponse{}, nil
+	case err != nil:
+		return oauth.IntrospectionResponse{}, fmt.Errorf("find refresh token: %w", err)
+	case f.ClientID != c.ID || f.Judge(t, s.options.Now(), 0) != token.Newest:
+		return oauth.IntrospectionResponse{}, nil
+	}
+	resp := oauth.IntrospectionResponse{
+		Active: true, Scope: f.Scope.String(), ClientID: f.ClientID, Exp: f.Ends.Unix(), Iat: f.Created.Unix(),
+		Sub: s.subjects.Of(c, f.PersonID), Aud: f.Resources, Iss: s.options.Issuer, Acr: f.ACR,
+	}
+	if !f.AuthTime.IsZero() {
+		resp.AuthTime = f.AuthTime.Unix()
+	}
+	return resp, nil
 }
 
 // introspected is what a resource server is told of a token that holds

@@ -2,6 +2,7 @@ package authserver
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"github.com/offkey/offkey/internal/audit"
 	"github.com/offkey/offkey/internal/authserver/grant"
 	"github.com/offkey/offkey/internal/client"
+	"github.com/offkey/offkey/internal/directory"
 	"github.com/offkey/offkey/internal/jose"
 	"github.com/offkey/offkey/internal/keyring"
 	"github.com/offkey/offkey/internal/oauth"
@@ -82,11 +84,19 @@ func (s *Server) startFamily(ctx context.Context, a *token.Authorization, e audi
 
 // idToken makes the ID token of a grant that asks for one (OIDC Core §3.1.3.3,
 // §12.2).
-func (s *Server) idToken(_ context.Context, grantType string, a token.Authorization, access token.Issued) (string, error) {
+func (s *Server) idToken(ctx context.Context, grantType string, a token.Authorization, access token.Issued) (string, error) {
 	if s.options.Browser == nil || a.Login.PersonID == "" || !access.Scope.Has("openid") || !bringsIDToken(grantType) {
 		return "", nil
 	}
-	return s.options.TokenIssuer.IssueIDToken(a, access, nil)
+	more := map[string]json.RawMessage{}
+	if len(a.Claims.IDToken) > 0 {
+		p, _, err := s.options.People.Person(ctx, a.Login.PersonID)
+		if err != nil {
+			return "", fmt.Errorf("read the person of an ID token: %w", err)
+		}
+		addClaims(more, p, a.Claims.IDToken)
+	}
+	return s.options.TokenIssuer.IssueIDToken(a, access, more)
 }
 
 // bringsIDToken reports whether an ID token comes with the tokens of a grant: not
@@ -154,7 +164,11 @@ func (s *Server) peopleMetadata(m *oauth.ServerMetadata) {
 	m.AuthorizationResponseIssParameterSupported = true
 	m.RequestObjectSigningAlgValuesSupported = jose.Names(jose.ClientAlgorithms)
 	m.RequestParameterSupported, m.RequestURIParameterSupported = &yes, &no
+	m.UserinfoEndpoint = s.endpoint(pathUserinfo)
+	m.EndSessionEndpoint = s.endpoint(pathLogout)
+	m.BackchannelLogoutSupported, m.BackchannelLogoutSessionSupported = true, true
 	m.ClaimsParameterSupported = true
+	m.ClaimsSupported = append([]string{"sub", "iss", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "at_hash", "sid"}, directory.ClaimNames()...)
 	m.PromptValuesSupported = []string{oauth.PromptNone, oauth.PromptLogin, oauth.PromptConsent, oauth.PromptSelectAccount}
 	m.ACRValuesSupported = session.ACRValues
 	m.SubjectTypesSupported = []string{client.SubjectPublic, client.SubjectPairwise}

@@ -2,7 +2,9 @@ package authserver
 
 import (
 	"context"
+	"errors"
 	"net/http"
+	"time"
 
 	"github.com/offkey/offkey/internal/audit"
 	"github.com/offkey/offkey/internal/authserver/clientauth"
@@ -40,6 +42,9 @@ func (s *Server) revoke(w http.ResponseWriter, r *http.Request) error {
 		return oauth.InvalidRequest("token is missing")
 	}
 	// token_type_hint is not looked at: a token says what it is.
+	if t, ok := token.ReadRefreshToken(form.Value("token")); ok && s.options.Grants != nil {
+		return s.revokeFamily(r.Context(), who, t)
+	}
 	verified, err := s.options.Verifier.Verify(form.Value("token"))
 	if err != nil {
 		return nil // RFC 7009 §2.2: what is no token of ours, or no longer, is revoked already
@@ -48,16 +53,37 @@ func (s *Server) revoke(w http.ResponseWriter, r *http.Request) error {
 	if c.ClientID != who.Client().ID {
 		return nil // RFC 7009 §2.1: and it stays as it is
 	}
-	if ok, after := s.revokes.Allow(c.ClientID, s.options.Now()); !ok {
+	return s.keepRevocation(r.Context(), token.Revocation{Kind: token.RevokeToken, ID: c.ID, Before: s.options.Now(), Expires: c.Expires}, audit.Event{
+		Actor: "client:" + c.ClientID, Action: "token.revoked", Object: c.ID,
+	}, c.ClientID)
+}
+
+// keepRevocation revokes for a client, as often as one may.
+func (s *Server) keepRevocation(ctx context.Context, revocation token.Revocation, e audit.Event, clientID string) error {
+	if ok, after := s.revokes.Allow(clientID, s.options.Now()); !ok {
 		return clientauth.TooMany("this client revokes too many tokens at one time: the token is not revoked, try again in %d s", after)
 	}
-	revocation := token.Revocation{Kind: token.RevokeToken, ID: c.ID, Before: s.options.Now(), Expires: c.Expires}
-	err = s.options.Revoker.Revoke(r.Context(), revocation, audit.Event{
-		Actor: "client:" + c.ClientID, Action: "token.revoked", Object: c.ID,
-	})
-	if err != nil {
+	if err := s.options.Revoker.Revoke(ctx, revocation, e); err != nil {
 		return oauth.TemporarilyUnavailable("the token is not revoked yet: try again").WithCause(err) // RFC 7009 §2.2.1
 	}
 	s.options.Revocations.Add(revocation)
 	return nil
 }
+
+// revokeFamily ends all that came of one grant by one of its refresh tokens,
+// access tokens included (RFC 7009 §2.1).
+func (s *Server) revokeFamily(ctx context.Context, who clientauth.Authenticated, t token.RefreshToken) error {
+	f, err := s.options.Grants.Family(ctx, t)
+	switch {
+	case errors.Is(err, token.ErrNoFamily), err == nil && f.ClientID != who.Client().ID:
+		return nil // RFC 7009 §2.1, §2.2
+	case err != nil:
+		return oauth.TemporarilyUnavailable("the token is not revoked yet: try again").WithCause(err)
+	}
+	return s.keepRevocation(ctx, token.Revocation{Kind: token.RevokeGrant, ID: f.Grant.ID, Before: s.options.Now(), Expires: s.options.Now().Add(maxTokenLife)}, audit.Event{
+		Actor: "client:" + f.ClientID, Action: "grant.revoked", Object: f.Grant.ID,
+	}, f.ClientID)
+}
+
+// maxTokenLife is the longest that an access token can live.
+const maxTokenLife = 24*time.Hour + time.Minute

@@ -18,6 +18,9 @@ const (
 	pathAuthorize     = "/authorize"
 	pathAuthorizeDone = "/authorize/done" // where a browser comes back with an answer
 	pathPAR           = "/par"
+	pathUserinfo      = "/userinfo"
+	pathLogout        = "/logout"
+	pathLogoutDone    = "/logout/done" // where a browser comes back that was asked
 
 	pathDeviceAuthorize = "/device/authorize"
 	pathDevice          = "/device" // a page of signin's
@@ -59,6 +62,9 @@ func (s *Server) makeRoutes(prefix string) map[string]http.Handler {
 	if s.options.Browser != nil {
 		routes[prefix+pathAuthorize] = methods{http.MethodGet: s.handleAuthorize, http.MethodHead: s.handleAuthorize, http.MethodPost: s.handleAuthorize} // no CORS: OAuth 2.1 §3.1
 		routes[prefix+pathAuthorizeDone] = methods{http.MethodGet: s.handleAuthorizeDone}
+		routes[prefix+pathUserinfo] = cors(methods{http.MethodGet: s.handleUserinfo, http.MethodHead: s.handleUserinfo, http.MethodPost: s.handleUserinfo})
+		routes[prefix+pathLogout] = methods{http.MethodGet: s.handleLogout, http.MethodPost: s.handleLogout}
+		routes[prefix+pathLogoutDone] = methods{http.MethodGet: s.handleLogoutDone}
 		routes[prefix+pathPAR] = cors(post(s.handlePAR))
 	}
 	if s.device != nil {

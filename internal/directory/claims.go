@@ -28,6 +28,16 @@ func ClaimNames() []string {
 	return slices.Sorted(slices.Values(slices.Concat(slices.Collect(maps.Values(claimScopes))...)))
 }
 
+// ScopeOf is the scope that opens a standard claim, "" where the claim is none.
+func ScopeOf(claim string) string {
+	for scope, claims := range claimScopes {
+		if slices.Contains(claims, claim) {
+			return scope
+		}
+	}
+	return ""
+}
+
 // ClaimsFor are the standard claims about the person that these scopes open
 // (OIDC Core §5.4). sub is whoever asks's to add: it may be pairwise.
 func (p *Person) ClaimsFor(scope oauth.Scope) map[string]json.RawMessage {

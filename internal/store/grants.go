@@ -37,6 +37,9 @@ func (db *DB) IssueCode(ctx context.Context, c token.Code, pushed secret.Hash, e
 		if err := x.keepGrant(c.Grant, c.Expires); err != nil {
 			return err
 		}
+		if err := x.joinSession(c.Grant); err != nil {
+			return err
+		}
 		if _, err := x.exec(`INSERT INTO authorization_code (hash, grant_id, body, expires, spent) VALUES (?, ?, ?, ?, 0)`,
 			c.Hash[:], c.Grant.ID, string(body), micros(c.Expires)); err != nil {
 			return err

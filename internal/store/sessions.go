@@ -147,6 +147,9 @@ func (x *tx) endSession(s sessions.Session) error {
 	if _, err := x.exec(`DELETE FROM browser_session WHERE id = ?`, s.ID); err != nil {
 		return err
 	}
+	if err := x.noteLogout(s); err != nil {
+		return err
+	}
 	return x.revoke(token.Revocation{Kind: token.RevokeSession, ID: s.ID})
 }
 

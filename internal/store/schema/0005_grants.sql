@@ -69,3 +69,22 @@ CREATE TABLE pushed_request (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX pushed_request_by_client ON pushed_request (client_id, expires);
 CREATE INDEX pushed_request_by_expiry ON pushed_request (expires);
+
+-- Which clients have to do with a browser session: who is told when it ends.
+CREATE TABLE session_client (
+  session_id TEXT NOT NULL,
+  client_id  TEXT NOT NULL,
+  PRIMARY KEY (session_id, client_id)
+) STRICT, WITHOUT ROWID;
+
+-- What is still to be told (session.Notice).
+CREATE TABLE logout_notice (
+  id         TEXT    NOT NULL PRIMARY KEY,
+  client_id  TEXT    NOT NULL,
+  session_id TEXT    NOT NULL,
+  person_id  TEXT    NOT NULL,
+  created    INTEGER NOT NULL,
+  due        INTEGER NOT NULL,
+  attempts   INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX logout_notice_by_due ON logout_notice (due);

@@ -69,6 +69,8 @@ type Store interface {
 	StartFamily(ctx context.Context, f token.Family, e audit.Event) error
 	Family(ctx context.Context, t token.RefreshToken) (token.Family, error)
 	UseFamily(ctx context.Context, t, next token.RefreshToken, now time.Time, grace time.Duration) (token.Standing, error)
+	DueNotices(ctx context.Context, now time.Time, limit int) ([]session.Notice, error)
+	SettleNotice(ctx context.Context, id string, again time.Time) error
 	PushRequest(ctx context.Context, p session.Pushed, limits session.PushedLimits) error
 	PushedRequest(ctx context.Context, h secret.Hash, now time.Time) (session.Pushed, error)
 
@@ -152,6 +154,7 @@ func Run(t *testing.T, open Open) {
 		{"codes", testCodes},
 		{"refresh families", testFamilies},
 		{"pushed requests", testPushed},
+		{"logout notices", testNotices},
 		{"apikeys", testAPIKeys},
 		{"leaks", testLeaks},
 		{"sealed apikeys", testSealed},

@@ -1,0 +1,95 @@
+package authserver
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/offkey/offkey/internal/directory"
+	"github.com/offkey/offkey/internal/oauth"
+	"github.com/offkey/offkey/internal/token"
+)
+
+// handleUserinfo tells a client about the person who allowed it to ask (OIDC
+// Core §5.3).
+func (s *Server) handleUserinfo(w http.ResponseWriter, r *http.Request) {
+	claims, err := s.userinfo(w, r)
+	if err != nil {
+		s.writeError(w, r, err)
+		return
+	}
+	writeSecret(w, http.StatusOK, claims)
+}
+
+func (s *Server) userinfo(w http.ResponseWriter, r *http.Request) (map[string]json.RawMessage, error) {
+	var inBody []string
+	if r.Method == http.MethodPost && mediaType(r) == "application/x-www-form-urlencoded" { // RFC 6750 §2.2
+		form, err := readForm(w, r)
+		if err != nil {
+			return nil, err
+		}
+		inBody = form.Values("access_token")
+	}
+	verified, err := s.protected(w, r, pathUserinfo, inBody...)
+	if err != nil {
+		return nil, err
+	}
+	c := verified.Claims()
+	if c.PersonID == "" || !c.Scope.Has("openid") { // OIDC Core §5.3
+		return nil, oauth.InsufficientScope("userinfo needs an access token with the scope openid, that a person allowed")
+	}
+	p, _, err := s.options.People.Person(r.Context(), c.PersonID)
+	switch {
+	case errors.Is(err, directory.ErrNotFound):
+		return nil, oauth.InvalidToken("the person of this access token may not sign in any more")
+	case err != nil:
+		return nil, fmt.Errorf("read the person of an access token: %w", err)
+	}
+	claims := p.ClaimsFor(c.Scope)
+	if g, err := s.options.Grants.Grant(r.Context(), c.GrantID); err == nil {
+		addClaims(claims, p, g.Claims.Userinfo)
+	} else if !errors.Is(err, token.ErrRevoked) {
+		return nil, fmt.Errorf("read what was allowed: %w", err)
+	}
+	claims["sub"], err = json.Marshal(c.Subject) // OIDC Core §5.3.2: as in the ID token
+	return claims, err
+}
+
+// addClaims adds those that were asked for by name (OIDC Core §5.5).
+func addClaims(to map[string]json.RawMessage, p *directory.Person, names []string) {
+	for _, name := range names {
+		if value := p.Claim(name); value != nil {
+			to[name] = value
+		}
+	}
+}
+
+// allowedClaims are those of the claims parameter that belong to what the person
+// allowed: no scope is got by asking for its claims one by one.
+func allowedClaims(asked token.RequestedClaims, allowed oauth.Scope) token.RequestedClaims {
+	keep := func(names []string) []string {
+		var kept []string
+		for _, name := range names {
+			if scope := directory.ScopeOf(name); scope != "" && allowed.Has(scope) {
+				kept = append(kept, name)
+			}
+		}
+		return kept
+	}
+	return token.RequestedClaims{IDToken: keep(asked.IDToken), Userinfo: keep(asked.Userinfo)}
+}
+
+// scopesOf are the scopes whose claims a client asks for by name, as far as it
+// is registered for them: the person is asked for them like for others.
+func scopesOf(w claimsWish, registered oauth.Scope) oauth.Scope {
+	var all oauth.Scope
+	for _, names := range [][]string{w.IDToken, w.Userinfo} {
+		for _, name := range names {
+			if scope := directory.ScopeOf(name); scope != "" && registered.Has(scope) {
+				all = all.Union(oauth.Scope{scope})
+			}
+		}
+	}
+	return all
+}

@@ -241,6 +241,8 @@ func (a *App) startJobs() {
 		job{"renew views", 500 * time.Millisecond, a.views.repair},
 		job{"deliver mail", 2 * time.Second, a.outbox.Deliver},
 		job{"tend signing keys", time.Minute, a.views.ring.Tend},
+		job{"make signing keys", 200 * time.Millisecond, a.views.ring.TendWanted},
+		job{"tell clients of logouts", time.Second, a.tellLogouts},
 		job{"clean", 15 * time.Second, a.clean},
 	)
 }

@@ -30,6 +30,7 @@ type flows struct {
 	issuer  *authserver.Server
 	signin  *signin.Service
 	trust   *federation.Trust
+	poster  authserver.Poster
 	mail    notify.Settings
 	stop    context.CancelFunc // ends what the gateway does beside calls
 }
@@ -179,6 +180,8 @@ func (a *App) buildIssuer(cfg *config.Loaded, f *flows) (*authserver.Server, err
 		return nil, err
 	}
 	o.Devices = a.db
+	a.letPeopleGrant(cfg, f, &o)
+	f.poster = fetcher
 	if cfg.Migration.Upgrade != "off" {
 		t := &trade{road: a.road, record: a.recordUse, seal: a.sealerFor(cfg)}
 		o.Registrar, o.Exchanger = t, t

@@ -343,6 +343,12 @@ func (l *Loaded) DatabaseFile() (string, error) {
 // LongestTTL is the most that tokens.access.ttl can be.
 const LongestTTL = 24 * time.Hour
 
+// Bounds of tokens.refresh.
+const (
+	longestRefresh = 10 * 365 * 24 * time.Hour
+	longestGrace   = time.Minute
+)
+
 func (c *checker) lives() {
 	ttl := time.Duration(c.l.Tokens.Access.TTL)
 	if ttl < time.Second || ttl > LongestTTL {
@@ -353,6 +359,16 @@ func (c *checker) lives() {
 	}
 	if every := time.Duration(c.l.Signing.RotateEvery); every <= time.Duration(c.l.Signing.PublishAhead) {
 		c.add("signing.rotate_every", "is not longer than signing.publish_ahead", "")
+	}
+	refresh := c.l.Tokens.Refresh
+	if life := time.Duration(refresh.TTL); life < time.Minute || life > longestRefresh {
+		c.add("tokens.refresh.ttl", "is not between 1m and 10 years", "30 days are a good value")
+	}
+	if idle := time.Duration(refresh.Idle); idle < time.Minute || idle > longestRefresh {
+		c.add("tokens.refresh.idle", "is not between 1m and 10 years", "make it shorter than tokens.refresh.ttl")
+	}
+	if grace := time.Duration(refresh.ReuseGrace); grace < 0 || grace > longestGrace {
+		c.add("tokens.refresh.reuse_grace", "is longer than 1m, in which a stolen refresh token would go unnoticed", "0s or 10s are good values")
 	}
 	if life := time.Duration(c.l.Tokens.ClientAssertion.MaxLife); life < time.Minute || life > time.Hour {
 		c.add("tokens.client_assertion.max_life", "is not between 1m and 1h", "5m is a good value")

@@ -64,6 +64,7 @@ type TLS struct {
 
 // Features are switched on and off.
 type Features struct {
+	PAR       string `yaml:"par" enum:"optional,required" doc:"required: every authorization request must be pushed first (RFC 9126). Default: optional, but for clients that say so themselves."`
 	DPoPNonce string `yaml:"dpop_nonce" enum:"off,on" doc:"on: a DPoP proof needs a nonce of the issuer, or of the gateway that it is for. Wanted where several gateways serve one API, each of which remembers only the proofs that it saw."`
 }
 
@@ -91,12 +92,21 @@ type Signing struct {
 // Tokens are the lives of what is issued and accepted.
 type Tokens struct {
 	Access          AccessToken     `yaml:"access"`
+	Refresh         RefreshToken    `yaml:"refresh"`
 	ClientAssertion ClientAssertion `yaml:"client_assertion"`
 }
 
 // AccessToken is the life of an access token.
 type AccessToken struct {
 	TTL Duration `yaml:"ttl" doc:"Life of an access token."`
+}
+
+// RefreshToken is the life of a refresh token: of all that follow each other from
+// one sign-in.
+type RefreshToken struct {
+	TTL        Duration `yaml:"ttl" doc:"How long after a person allowed a client it can renew its tokens."`
+	Idle       Duration `yaml:"idle" doc:"Unused for this long a refresh token ends."`
+	ReuseGrace Duration `yaml:"reuse_grace" doc:"How long the refresh token before the newest is answered with the newest again, for answers that were lost on the way. 0: not at all; an old one that comes back ends them all."`
 }
 
 // ClientAssertion limits what a private_key_jwt client may send.
@@ -280,6 +290,7 @@ func Default() Config {
 		},
 		Tokens: Tokens{
 			Access:          AccessToken{TTL: Duration(15 * time.Minute)},
+			Refresh:         RefreshToken{TTL: Duration(30 * 24 * time.Hour), Idle: Duration(14 * 24 * time.Hour)},
 			ClientAssertion: ClientAssertion{MaxLife: Duration(5 * time.Minute)},
 		},
 		APIKeys: APIKeys{

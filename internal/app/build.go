@@ -179,7 +179,6 @@ func (a *App) buildIssuer(cfg *config.Loaded, f *flows) (*authserver.Server, err
 	if err := a.bindTokens(cfg, f, &o); err != nil {
 		return nil, err
 	}
-	o.Devices = a.db
 	a.letPeopleGrant(cfg, f, &o)
 	f.poster = fetcher
 	if cfg.Migration.Upgrade != "off" {

@@ -15,9 +15,11 @@ import (
 
 	"github.com/offkey/offkey/internal/authserver"
 	"github.com/offkey/offkey/internal/client"
+	"github.com/offkey/offkey/internal/directory"
 	"github.com/offkey/offkey/internal/jose"
 	"github.com/offkey/offkey/internal/oauth"
 	"github.com/offkey/offkey/internal/session"
+	"github.com/offkey/offkey/internal/token"
 )
 
 // cli is the usual client of the device flow.
@@ -57,7 +59,7 @@ func (w *world) answered(userCode string, change ...func(*session.Answer)) {
 		w.t.Fatalf("%q, %v, %v", userCode, ok, err)
 	}
 	a := session.Answer{
-		PersonID: "pe_1", SessionID: "se_1", Scope: d.Ask.Scope, At: w.now(),
+		PersonID: "pe_alice", SessionID: "se_1", Scope: d.Ask.Scope, At: w.now(),
 		Login: session.Login{AuthTime: w.now().Truncate(time.Second), ACR: session.ACRMFA, AMR: []string{"pwd", "otp"}},
 	}
 	for _, c := range change {
@@ -69,7 +71,7 @@ func (w *world) answered(userCode string, change ...func(*session.Answer)) {
 }
 
 func TestChecklist85to91(t *testing.T) {
-	w := newWorld(t)
+	w := newPeopleWorld(t)
 	w.add(cli())
 	t.Run("checklist_85 the answer has all members", func(t *testing.T) {
 		a := w.begin("cli", "scope", "read:orders")
@@ -110,7 +112,7 @@ func TestChecklist85to91(t *testing.T) {
 		if a.json["scope"] != "read:orders create:orders" || a.json["token_type"] != "Bearer" || a.json["expires_in"] != 600.0 {
 			t.Errorf("got %s", a.body)
 		}
-		if c["client_id"] != "cli" || c["offkey_person"] != "pe_1" || c["acr"] != session.ACRMFA || c["auth_time"] == nil || c["aud"] != api || c["sid"] != nil || c["sub"] == "cli" {
+		if c["client_id"] != "cli" || c["offkey_person"] != "pe_alice" || c["acr"] != session.ACRMFA || c["auth_time"] == nil || c["aud"] != api || c["sid"] != nil || c["sub"] != "pe_alice" {
 			t.Errorf("claims %v", c)
 		}
 		if id, _ := c["offkey_grant"].(string); !strings.HasPrefix(id, "gr_") {
@@ -189,7 +191,7 @@ func TestChecklist85to91(t *testing.T) {
 
 func TestConfidentialDevicesProveThemselvesAtEveryStep(t *testing.T) {
 	// checklist_90, checklist_19, checklist_30
-	w := newWorld(t)
+	w := newPeopleWorld(t)
 	c := cli()
 	c.ID = "tv"
 	_, header := w.withSecret(c)
@@ -212,7 +214,7 @@ func TestConfidentialDevicesProveThemselvesAtEveryStep(t *testing.T) {
 
 func TestAProofAtTheBeginningBindsTheDevice(t *testing.T) {
 	// checklist_91
-	w := newWorld(t)
+	w := newPeopleWorld(t)
 	w.add(cli())
 	mine, other := w.prover(jose.ES256), w.prover(jose.ES256)
 	begin := func(proof string) answer {
@@ -244,7 +246,7 @@ func TestAProofAtTheBeginningBindsTheDevice(t *testing.T) {
 
 func TestTheDeviceFlowIsForClientsRegisteredForIt(t *testing.T) {
 	// checklist_62
-	w := newWorld(t)
+	w := newPeopleWorld(t)
 	c := cli()
 	c.Grants = []string{oauth.GrantRefreshToken}
 	w.add(c)
@@ -256,9 +258,50 @@ func TestTheDeviceFlowIsForClientsRegisteredForIt(t *testing.T) {
 	w.begin("waiting").refused(400, "unauthorized_client", "approval")
 }
 
+func TestADeviceStaysSignedInAndKnowsItsPerson(t *testing.T) {
+	w := newPeopleWorld(t)
+	c := cli()
+	c.Grants, c.Scopes = append(c.Grants, oauth.GrantRefreshToken), append(c.Scopes, "openid", "offline_access")
+	w.add(c)
+	signIn := func() answer {
+		w.advance(time.Minute)
+		code, shown := w.began("cli", "scope", "openid offline_access read:orders")
+		w.answered(shown)
+		return w.poll("cli", code)
+	}
+	renew := func(a answer) answer {
+		sent, _ := a.json["refresh_token"].(string)
+		return w.post("/token", nil, values("grant_type", oauth.GrantRefreshToken, "client_id", "cli", "refresh_token", sent))
+	}
+	t.Run("by an ID token and a refresh token of its own grant", func(t *testing.T) {
+		a := signIn()
+		issued := claims(t, a.ok())
+		id, _ := a.json["id_token"].(string)
+		if c := claims(t, id); c["sub"] != "pe_alice" || c["aud"] != "cli" || c["sid"] != nil || c["auth_time"] == nil {
+			t.Errorf("the ID token says %v", c)
+		}
+		if next := claims(t, renew(a).ok()); next["offkey_grant"] != issued["offkey_grant"] || next["sub"] != "pe_alice" {
+			t.Errorf("renewed: %v", next)
+		}
+	})
+	t.Run("until its grant is revoked", func(t *testing.T) {
+		a := signIn()
+		id, _ := claims(t, a.ok())["offkey_grant"].(string)
+		w.revokes(token.Revocation{Kind: token.RevokeGrant, ID: id})
+		renew(a).refused(400, "invalid_grant", "")
+	})
+	t.Run("and not at all where the person is shut out before it asks", func(t *testing.T) {
+		w.advance(time.Minute)
+		code, shown := w.began("cli", "scope", "read:orders")
+		w.answered(shown)
+		w.crowd.change(func() { w.crowd.people["pe_alice"].Status = directory.Disabled })
+		w.poll("cli", code).refused(400, "invalid_grant", "may not sign in any more")
+	})
+}
+
 func TestOf64PollsThatArriveTogetherOneGetsTheToken(t *testing.T) {
 	// checklist_87, checklist_227
-	w := newWorld(t)
+	w := newPeopleWorld(t)
 	w.add(cli())
 	code, shown := w.began("cli")
 	w.answered(shown)
@@ -282,14 +325,14 @@ func TestOf64PollsThatArriveTogetherOneGetsTheToken(t *testing.T) {
 }
 
 func TestDevicesThatWaitAreBounded(t *testing.T) {
-	from := func(w *world, source string) answer {
+	from := func(w *peopleWorld, source string) answer {
 		r := httptest.NewRequest(http.MethodPost, "/device/authorize", strings.NewReader("client_id=cli"))
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		r.RemoteAddr = netip.AddrPortFrom(netip.MustParseAddr(source), 1234).String()
 		return w.do(r)
 	}
 	t.Run("a source begins twenty at once and then one in ten seconds", func(t *testing.T) {
-		w := newWorld(t)
+		w := newPeopleWorld(t)
 		w.add(cli())
 		for range 20 {
 			w.began("cli")
@@ -306,7 +349,7 @@ func TestDevicesThatWaitAreBounded(t *testing.T) {
 		w.began("cli")
 	})
 	t.Run("and no more wait than the limit says", func(t *testing.T) {
-		w := newWorld(t, func(o *authserver.Options) { o.DeviceLimits = session.DeviceLimits{PerClient: 3, All: 100} })
+		w := newPeopleWorld(t, func(o *authserver.Options) { o.DeviceLimits = session.DeviceLimits{PerClient: 3, All: 100} })
 		w.add(cli())
 		for range 3 {
 			w.began("cli")
@@ -319,7 +362,7 @@ func TestDevicesThatWaitAreBounded(t *testing.T) {
 
 func TestWhereADeviceAskedFromIsKeptAsOneShortLine(t *testing.T) {
 	// checklist_89
-	w := newWorld(t)
+	w := newPeopleWorld(t)
 	w.add(cli())
 	r := httptest.NewRequest(http.MethodPost, "/device/authorize", strings.NewReader("client_id=cli"))
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
@@ -335,7 +378,7 @@ func TestWhereADeviceAskedFromIsKeptAsOneShortLine(t *testing.T) {
 }
 
 func FuzzDevice(f *testing.F) {
-	w := newWorld(f, unlimited)
+	w := newPeopleWorld(f, unlimited)
 	w.add(cli())
 	f.Add("client_id=cli&scope=read:orders", "grant_type="+url.QueryEscape(oauth.GrantDeviceCode)+"&client_id=cli&device_code=x")
 	f.Add("client_id=cli&resource="+url.QueryEscape(api), "device_code=offkey_dc_")

@@ -77,14 +77,14 @@ type Options struct {
 	// it from then on.
 	Revocations *token.Revocations
 	Revoker     Revoker
-	Registrar   Registrar   // nil: no /register
-	Exchanger   Exchanger   // nil: apikeys are not exchanged
-	Devices     DeviceStore // nil: no device flow
+	Registrar   Registrar // nil: no /register
+	Exchanger   Exchanger // nil: apikeys are not exchanged
 	// Browser is where people answer, and what follows is needed with it. nil: no
 	// authorization endpoint, and nothing else that people take part in.
 	Browser Browser
 	Grants  Grants
 	People  People
+	Devices DeviceStore // nil: no device flow
 	// RefreshKey makes the next refresh token of each, SubjectKey pairwise
 	// subjects: secrets of 32 bytes that never change.
 	RefreshKey, SubjectKey []byte
@@ -176,8 +176,8 @@ func New(o Options) (*Server, error) {
 	if o.Exchanger != nil {
 		s.exchange = &grant.APIKeyExchange{Exchanger: o.Exchanger, Targets: targets, Life: o.ExchangeLife}
 	}
-	if o.Devices != nil {
-		s.device = newDevices(grant.DeviceCode{Store: o.Devices, Targets: targets, Life: o.TokenLife, Limits: o.DeviceLimits})
+	if o.Devices != nil && o.Browser != nil {
+		s.device = newDevices(grant.DeviceCode{Store: o.Devices, Targets: targets, People: o.People, Life: o.TokenLife, Limits: o.DeviceLimits})
 		s.grants[oauth.GrantDeviceCode] = s.device.grant
 	}
 	if o.Federation != nil {

@@ -346,3 +346,23 @@ func FuzzTokenExchange(f *testing.F) {
 		}
 	})
 }
+
+func TestAnExchangedTokenNamesThePersonAsItsClientKnowsThem(t *testing.T) {
+	p := newPeopleWorld(t)
+	w := chain{world: p.world}
+	_, stock := w.withSecret(client.Client{
+		ID: "stock", Grants: []string{oauth.GrantTokenExchange}, Scopes: oauth.Scope{"read:orders"}, Details: client.Details{
+			SubjectType: client.SubjectPairwise, SectorIdentifier: "stock.example", Exchange: client.Exchange{From: []string{"front"}},
+		},
+	})
+	subject := w.minted(func(a *token.Authorization) { a.Subject, a.Login.PersonID = "pe_alice", "pe_alice" })
+	for range 2 { // the second finds nothing that the first has left
+		c := claims(t, w.trade(stock, subject).ok())
+		if c["sub"] == "pe_alice" || c["sub"] == "" || c["offkey_person"] != "pe_alice" || c["offkey_grant"] != "gr_1" {
+			t.Errorf("claims %v", c)
+		}
+	}
+	if _, err := w.db.Grant(t.Context(), "gr_1"); err == nil {
+		t.Error("the grant of somebody else was kept again")
+	}
+}

@@ -37,6 +37,7 @@ type DeviceStore interface {
 type DeviceCode struct {
 	Store   DeviceStore
 	Targets Targets
+	People  People
 	Life    time.Duration // of its tokens
 	Limits  session.DeviceLimits
 }
@@ -112,9 +113,13 @@ func (g DeviceCode) Authorize(ctx context.Context, who clientauth.Authenticated,
 	if err != nil {
 		return token.Authorization{}, err
 	}
+	scope, err := checkPerson(ctx, g.People, d.Answer.PersonID, d.Answer.Scope.Intersect(who.Client().Scopes))
+	if err != nil {
+		return token.Authorization{}, err
+	}
 	return token.Authorization{
-		Client: who.Client(), Subject: d.Answer.PersonID, Scope: d.Answer.Scope.Intersect(who.Client().Scopes), Resources: resources,
-		Life: wholeSeconds(g.Life), GrantID: d.ID, Login: deviceLogin(d.Answer), Confirmation: r.Confirmation,
+		Client: who.Client(), Scope: scope, Resources: resources, Life: wholeSeconds(g.Life),
+		GrantID: d.ID, Login: deviceLogin(d.Answer), Confirmation: r.Confirmation, Refreshable: true,
 	}, nil
 }
 

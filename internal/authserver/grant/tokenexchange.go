@@ -68,7 +68,7 @@ func (g TokenExchange) Authorize(ctx context.Context, who clientauth.Authenticat
 	return token.Authorization{
 		Client: c, Subject: subject.Subject, Scope: scope, Resources: resources, Life: life,
 		APIKeyID: subject.APIKeyID, GrantID: cmp.Or(subject.GrantID, token.GrantOfToken(subject.ID)), Login: subject.Login, Actor: actor,
-		Confirmation: r.Confirmation, From: cmp.Or(subject.From, subject.ClientID),
+		Confirmation: r.Confirmation, From: cmp.Or(subject.From, subject.ClientID), Kept: true,
 	}, nil
 }
 

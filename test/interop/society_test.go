@@ -31,16 +31,17 @@ gateway:
   upstreams: {api: {url: "%[4]s"}}
   routes: [{match: "GET /v1/orders", scopes: [read:orders]}]
   enforce: on
+people:
+  groups: [{name: buyers, scopes: [read:orders]}]
+  users: [{name: %[8]s, email: ana@example.com, password_file: ana.password, groups: [buyers], claims: {given_name: Ana}}]
 clients:
   - {id: shop, auth: client_secret_basic, secret: %[5]s, grants: [authorization_code, refresh_token, "urn:ietf:params:oauth:grant-type:device_code"], redirect_uris: ["%[6]s"], post_logout_redirect_uris: ["%[7]s"], scopes: [openid, profile, email, offline_access, read:orders]}
   - {id: cli, auth: none, type: native, grants: [authorization_code, device_code, refresh_token], redirect_uris: ["%[6]s"], scopes: [openid, profile, email, offline_access, read:orders]}
   - {id: keyed, auth: private_key_jwt, jwks_file: keyed.jwks, grants: [authorization_code, refresh_token, device_code], redirect_uris: ["%[6]s"], scopes: [openid, profile, email, offline_access, read:orders]}
   - {id: bound, auth: private_key_jwt, jwks_file: keyed.jwks, grants: [authorization_code, refresh_token], redirect_uris: ["%[6]s"], scopes: [openid, profile, email, offline_access, read:orders], dpop_bound: true, par: required}
   - {id: old, auth: client_secret_basic, secret: %[5]s, grants: [authorization_code], redirect_uris: ["%[6]s"], scopes: [openid, profile, email], pkce: optional}
+  - {id: posting, auth: client_secret_post, secret: %[5]s, grants: [authorization_code, refresh_token], redirect_uris: ["%[6]s"], post_logout_redirect_uris: ["%[7]s"], scopes: [openid, profile, email, offline_access, read:orders]}
   - {id: stock, auth: client_secret_basic, secret: %[5]s, grants: [token_exchange], scopes: [read:orders], exchange: {from: [shop, keyed]}}
-people:
-  groups: [{name: buyers, scopes: [read:orders]}]
-  users: [{name: %[8]s, email: ana@example.com, password_file: ana.password, groups: [buyers], claims: {given_name: Ana}}]
 `
 
 // society is an offkey with people.
@@ -60,7 +61,8 @@ func freeAddress(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// newSociety starts an issuer with people; more is added to its file.
+// newSociety starts an issuer with people; more is added to its clients, with the
+// verbs of peopleConfig in it.
 func newSociety(t *testing.T, more string) society {
 	t.Helper()
 	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -81,8 +83,8 @@ func newSociety(t *testing.T, more string) society {
 	}
 	s.keyed.Key, s.keyed.KeyID = string(pem), set.Keys[0].ID
 	file := filepath.Join(dir, "offkey.yaml")
-	text := fmt.Sprintf(peopleConfig, freeAddress(t), dir, freeAddress(t), api.URL, shopSecret, redirectURI, homeURI, personName)
-	for name, content := range map[string]string{file: text + more, filepath.Join(dir, "ana.password"): personPassword + "\n"} {
+	text := fmt.Sprintf(peopleConfig+more, freeAddress(t), dir, freeAddress(t), api.URL, shopSecret, redirectURI, homeURI, personName)
+	for name, content := range map[string]string{file: text, filepath.Join(dir, "ana.password"): personPassword + "\n"} {
 		if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -148,4 +150,34 @@ func TestADeviceIsSignedInOnItsPage(t *testing.T) {
 			t.Errorf("the token opens the API with %s: %v", resp.Status, answer)
 		}
 	}
+}
+
+// answerOf sends a request and reads the JSON of the answer.
+func answerOf(t *testing.T, r *http.Request) (answer map[string]any) {
+	t.Helper()
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil {
+		t.Fatalf("%s: %v", resp.Status, err)
+	}
+	return answer
+}
+
+// clientToken is a token of client_credentials.
+func (s society) clientToken(t *testing.T, id, scope, resource string) string {
+	t.Helper()
+	r, err := http.NewRequest(http.MethodPost, s.Issuer+"/token", strings.NewReader(url.Values{"grant_type": {"client_credentials"}, "scope": {scope}, "resource": {resource}}.Encode()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.SetBasicAuth(id, shopSecret)
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	token, _ := answerOf(t, r)["access_token"].(string)
+	if token == "" {
+		t.Fatal("no token")
+	}
+	return token
 }

@@ -59,12 +59,12 @@ func benchGateway(ctx context.Context, o options, dir string, out io.Writer) (ke
 	s := suite{
 		title: "Gateway, GET of 1 KB; scopes enforced", baseline: "ReverseProxy, apikey", requests: o.calls,
 		subjects: []subject{
-			{"no gateway", bare.process(), callLoad(o, bare.said, withKey)},
-			{"ReverseProxy, apikey", proxy.process(), callLoad(o, proxy.said, withKey)},
-			{"offkey, apikey", gateway.process(), callLoad(o, gateway.Gateway, withKey)},
-			{"ReverseProxy, token", proxy.process(), callLoad(o, proxy.said, withToken)},
-			{"offkey, cached token", gateway.process(), callLoad(o, gateway.Gateway, withToken)},
-			{"offkey, new token each", strained.process(), freshTokenLoad(ctx, o, strained, strainedClient)},
+			{name: "no gateway", process: bare.process(), load: callLoad(o, bare.said, withKey)},
+			{name: "ReverseProxy, apikey", process: proxy.process(), load: callLoad(o, proxy.said, withKey)},
+			{name: "offkey, apikey", process: gateway.process(), load: callLoad(o, gateway.Gateway, withKey)},
+			{name: "ReverseProxy, token", process: proxy.process(), load: callLoad(o, proxy.said, withToken)},
+			{name: "offkey, cached token", process: gateway.process(), load: callLoad(o, gateway.Gateway, withToken)},
+			{name: "offkey, new token each", process: strained.process(), load: freshTokenLoad(ctx, o, strained, strainedClient)},
 		},
 		limits: []limit{{"offkey, apikey", "ReverseProxy, apikey", 1.10}, {"offkey, cached token", "ReverseProxy, token", 1.10}},
 	}
@@ -76,7 +76,7 @@ func benchGateway(ctx context.Context, o options, dir string, out io.Writer) (ke
 		fmt.Fprintln(out, "\nnginx is not here and is left out: bench/setup installs it (Debian: nginx-light)")
 	default:
 		defer nginx.stop()
-		s.subjects = slices.Insert(s.subjects, 2, subject{"nginx, apikey", nginx.process(), callLoad(o, nginx.said, withKey)})
+		s.subjects = slices.Insert(s.subjects, 2, subject{name: "nginx, apikey", process: nginx.process(), load: callLoad(o, nginx.said, withKey)})
 	}
 	return s.run(ctx, o.rounds, out)
 }

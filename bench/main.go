@@ -31,6 +31,7 @@ type options struct {
 	rounds      int
 	tokens      int
 	calls       int
+	flows       int
 	connections int
 	only        string
 	strict      bool
@@ -41,8 +42,9 @@ func main() {
 	flag.IntVar(&o.rounds, "rounds", 5, "alternating runs of each subject; the median counts")
 	flag.IntVar(&o.tokens, "tokens", 15000, "token requests in a run")
 	flag.IntVar(&o.calls, "calls", 40000, "calls through a gateway in a run")
+	flag.IntVar(&o.flows, "flows", 2000, "flows of people in a run")
 	flag.IntVar(&o.connections, "c", 64, "connections")
-	flag.StringVar(&o.only, "only", "start,tokens,gateway", "which parts")
+	flag.StringVar(&o.only, "only", "start,tokens,people,gateway", "which parts")
 	flag.BoolVar(&o.strict, "strict", false, "exit with 1 if a target is missed")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -68,12 +70,12 @@ func run(ctx context.Context, o options, out io.Writer) (met bool, err error) {
 		return false, err
 	}
 	fmt.Fprintf(out, "%s, %d CPUs, %s. Server on core %s alone, load and upstream on core %s.\n", cpuModel(), runtime.NumCPU(), runtime.Version(), serverCore, loadCore)
-	fmt.Fprintf(out, "Medians of %d alternating rounds, %d connections; %d token requests or %d calls in each.\n", o.rounds, o.connections, o.tokens, o.calls)
+	fmt.Fprintf(out, "Medians of %d alternating rounds, %d connections; %d token requests, %d calls or %d flows of people in each.\n", o.rounds, o.connections, o.tokens, o.calls, o.flows)
 	met = true
 	for _, part := range []struct {
 		name string
 		run  func(context.Context, options, string, io.Writer) (bool, error)
-	}{{"start", benchStart}, {"tokens", benchTokens}, {"gateway", benchGateway}} {
+	}{{"start", benchStart}, {"tokens", benchTokens}, {"people", benchPeople}, {"gateway", benchGateway}} {
 		if !slices.Contains(strings.Split(o.only, ","), part.name) {
 			continue
 		}

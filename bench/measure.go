@@ -20,6 +20,17 @@ type subject struct {
 	process load.Process
 	// load makes n requests anew: some may be sent only once.
 	load func(n int) (load.Load, error)
+	// flow, instead, goes through n flows of several requests each.
+	flow func(ctx context.Context, n int) (load.Result, error)
+}
+
+// prepare makes what n requests or flows need before the clock starts.
+func (s subject) prepare(n int) (func(context.Context) (load.Result, error), error) {
+	if s.flow != nil {
+		return func(ctx context.Context) (load.Result, error) { return s.flow(ctx, n) }, nil
+	}
+	l, err := s.load(n)
+	return l.Run, err
 }
 
 // sample is one run of a subject.
@@ -75,22 +86,22 @@ func verdict(kept bool) string {
 
 // measure warms up with a tenth of the requests, then takes the time.
 func (s subject) measure(ctx context.Context, requests int) (sample, error) {
-	warm, err := s.load(requests / 10)
+	warm, err := s.prepare(requests / 10)
 	if err != nil {
 		return sample{}, err
 	}
-	full, err := s.load(requests)
+	full, err := s.prepare(requests)
 	if err != nil {
 		return sample{}, err
 	}
-	if _, err := warm.Run(ctx); err != nil {
+	if _, err := warm(ctx); err != nil {
 		return sample{}, err
 	}
 	before, err := s.process.CPU()
 	if err != nil {
 		return sample{}, err
 	}
-	result, err := full.Run(ctx)
+	result, err := full(ctx)
 	if err != nil {
 		return sample{}, err
 	}

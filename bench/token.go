@@ -48,16 +48,16 @@ func benchTokens(ctx context.Context, o options, dir string, out io.Writer) (kep
 	secret := suite{
 		title: "Token issue, client_secret_basic", baseline: "floor", requests: o.tokens,
 		subjects: []subject{
-			{"floor", floor.process(), secretLoad(o, floor.said, "bench", withSecret.secret)},
-			{"offkey", offkey.process(), secretLoad(o, offkey.Issuer, withSecret.id, withSecret.secret)},
+			{name: "floor", process: floor.process(), load: secretLoad(o, floor.said, "bench", withSecret.secret)},
+			{name: "offkey", process: offkey.process(), load: secretLoad(o, offkey.Issuer, withSecret.id, withSecret.secret)},
 		},
 		limits: []limit{{"offkey", "floor", 1.4}},
 	}
 	assertion := suite{
 		title: "Token issue, private_key_jwt (ES256 verified, jti spent durably)", baseline: "floor", requests: o.tokens,
 		subjects: []subject{
-			{"floor", floor.process(), assertionLoad(o, floor.said, "bench", withKey.key)},
-			{"offkey", offkey.process(), assertionLoad(o, offkey.Issuer, withKey.id, withKey.key)},
+			{name: "floor", process: floor.process(), load: assertionLoad(o, floor.said, "bench", withKey.key)},
+			{name: "offkey", process: offkey.process(), load: assertionLoad(o, offkey.Issuer, withKey.id, withKey.key)},
 		},
 		limits: []limit{{"offkey", "floor", 1.5}},
 	}

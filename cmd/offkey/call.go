@@ -17,6 +17,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/offkey/offkey/sdk/go/oauthclient"
+	"golang.org/x/oauth2"
 )
 
 // callCmd calls an API with a token: curl, and the reason why it was refused.
@@ -36,6 +37,7 @@ func (callCmd) Help() string {
   offkey call GET https://api.example.com/v1/orders
   offkey call POST https://api.example.com/v1/orders -d '{"item":7}' -H "Content-Type: application/json"
   offkey call GET https://api.example.com/v1/orders --scope read:orders --json
+  offkey call GET https://api.example.com/v1/orders --dpop
 
 The body goes to standard output, status and reasons to standard error. Exit code 1 for an answer of 400 and above.`
 }
@@ -63,13 +65,13 @@ func (c *callCmd) Run(ctx context.Context, t *terminal) error {
 	if err != nil {
 		return err
 	}
-	resp, err := call.send(ctx, token)
+	resp, err := call.send(ctx, config, token)
 	if err == nil && kept && invalidToken(config, resp) {
 		_ = resp.Body.Close()
 		if token, _, err = cache.token(ctx, config, true); err != nil {
 			return err
 		}
-		resp, err = call.send(ctx, token)
+		resp, err = call.send(ctx, config, token)
 	}
 	if err != nil {
 		return unreachable(call.url, err)
@@ -140,8 +142,18 @@ func (c *callCmd) body(t *terminal) ([]byte, error) {
 	return []byte(c.Data), nil
 }
 
-// send makes the call without following redirects: the token is for this URL.
-func (p *prepared) send(ctx context.Context, token cachedToken) (*http.Response, error) {
+// send makes the call, once more where the API wants a nonce in the proof.
+func (p *prepared) send(ctx context.Context, config *oauthclient.Config, token cachedToken) (*http.Response, error) {
+	resp, err := p.try(ctx, config, token)
+	if err == nil && config.WantsNonce(resp) {
+		_ = resp.Body.Close()
+		resp, err = p.try(ctx, config, token)
+	}
+	return resp, err
+}
+
+// try makes the call without following redirects: the token is for this URL.
+func (p *prepared) try(ctx context.Context, config *oauthclient.Config, token cachedToken) (*http.Response, error) {
 	var body io.Reader
 	if len(p.body) > 0 {
 		body = bytes.NewReader(p.body)
@@ -154,8 +166,15 @@ func (p *prepared) send(ctx context.Context, token cachedToken) (*http.Response,
 	if host := req.Header.Get("Host"); host != "" {
 		req.Host = host
 	}
-	req.Header.Set("Authorization", "Bearer "+token.AccessToken)
+	if err := config.Authorize(req, &oauth2.Token{AccessToken: token.AccessToken, TokenType: token.TokenType}); err != nil {
+		return nil, err
+	}
 	client := http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	if config.TLS != nil {
+		transport := http.DefaultTransport.(*http.Transport).Clone()
+		transport.TLSClientConfig = config.TLS.Clone()
+		client.Transport = transport
+	}
 	return client.Do(req)
 }
 

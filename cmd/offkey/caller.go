@@ -29,7 +29,10 @@ type identityFlags struct {
 	KeyID      string `name:"key-id" placeholder:"KID" help:"Its kid, if that is not the thumbprint."`
 	Alg        string `placeholder:"ALG" help:"ES256, EdDSA, PS256 or RS256; default by the key."`
 	SecretFile string `name:"secret-file" type:"path" placeholder:"FILE" help:"File with the client's secret, instead of a key."`
-	Auth       string `placeholder:"METHOD" help:"private_key_jwt, client_secret_basic or client_secret_post; default by what is given."`
+	Auth       string `placeholder:"METHOD" help:"private_key_jwt, client_secret_basic, client_secret_post, tls_client_auth or self_signed_tls_client_auth; default by what is given."`
+	DPoP       bool   `name:"dpop" help:"Have tokens bound to a key of this machine, so that nobody else can use them (RFC 9449). The key is made once, beside the tokens."`
+	Cert       string `type:"path" placeholder:"FILE" help:"Client certificate (PEM) to connect with, and to prove the client by where --auth says so."`
+	CertKey    string `name:"cert-key" type:"path" placeholder:"FILE" help:"Its private key (PEM). Default: in the same file."`
 	Audience   string `placeholder:"AUD" help:"Audience of assertions; default the issuer."`
 	Dir        string `env:"OFFKEY_DIR" type:"path" placeholder:"DIR" help:"Folder of the caller's clients; default: offkey in the configuration folder."`
 }
@@ -48,12 +51,15 @@ func (f identityFlags) config(t *terminal) (config *oauthclient.Config, dir stri
 		if err != nil {
 			return nil, "", err
 		}
-		return client.Config(), dir, nil
+		config = client.Config()
+		return config, dir, f.bind(config, dir)
 	}
 	switch {
 	case f.Client == "":
 		return nil, "", wrongUsage("--issuer needs --client", "add --client ID, as the issuer registered it")
-	case (f.Keyfile == "") == (f.SecretFile == ""):
+	case f.byCertificate() && (f.Keyfile != "" || f.SecretFile != ""):
+		return nil, "", wrongUsage("--auth "+f.Auth+" proves the client by --cert alone", "leave out --keyfile and --secret-file")
+	case !f.byCertificate() && (f.Keyfile == "") == (f.SecretFile == ""):
 		return nil, "", wrongUsage("--issuer needs one of --keyfile and --secret-file", "add the one that the client proves itself with")
 	}
 	config = &oauthclient.Config{
@@ -67,7 +73,7 @@ func (f identityFlags) config(t *terminal) (config *oauthclient.Config, dir stri
 		}
 		config.Secret = oauthclient.Secret(secret)
 	}
-	return config, dir, nil
+	return config, dir, f.bind(config, dir)
 }
 
 func (f identityFlags) folder() (string, error) {
@@ -92,7 +98,7 @@ func (f identityFlags) onlyWithIssuer() string {
 func (f identityFlags) arguments() string {
 	var b strings.Builder
 	for _, given := range []struct{ name, value string }{
-		{"--issuer", f.Issuer}, {"--client", f.Client}, {"--keyfile", f.Keyfile}, {"--key-id", f.KeyID}, {"--alg", f.Alg}, {"--audience", f.Audience}, {"--dir", f.Dir},
+		{"--issuer", f.Issuer}, {"--client", f.Client}, {"--keyfile", f.Keyfile}, {"--key-id", f.KeyID}, {"--alg", f.Alg}, {"--audience", f.Audience}, {"--cert", f.Cert}, {"--cert-key", f.CertKey}, {"--dir", f.Dir},
 	} {
 		if given.value != "" {
 			fmt.Fprintf(&b, " %s %s", given.name, shellQuote(given.value))

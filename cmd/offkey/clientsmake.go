@@ -11,7 +11,7 @@ import (
 type clientsCreateCmd struct {
 	operatorFlags
 	Name          string   `required:"" placeholder:"NAME" help:"For people."`
-	Auth          string   `required:"" placeholder:"METHOD" help:"private_key_jwt, client_secret_basic, client_secret_post or federated_jwt."`
+	Auth          string   `required:"" placeholder:"METHOD" help:"private_key_jwt, client_secret_basic, client_secret_post, federated_jwt, tls_client_auth or self_signed_tls_client_auth."`
 	Scopes        string   `placeholder:"LIST" help:"What it may ask for, separated by spaces."`
 	JWKSFile      string   `name:"jwks-file" type:"path" placeholder:"FILE" help:"JWK set with its public keys, as keygen prints it; - is stdin."`
 	JWKSURI       string   `name:"jwks-uri" placeholder:"URL" help:"Where its public keys are fetched, instead."`
@@ -21,12 +21,16 @@ type clientsCreateCmd struct {
 	Audience      string   `placeholder:"POLICY" help:"strict (default): assertions name the issuer. compat: the token endpoint is accepted too."`
 	SigningAlg    string   `placeholder:"ALG" help:"The only algorithm of its assertions. Default: any that its keys allow."`
 	Resource      []string `sep:"none" placeholder:"URI" help:"Audience it may ask for; repeat for several. Default: gateway.resource."`
-	DryRun        bool     `help:"Make nothing, only check."`
+	certificateFlags
+	bindingFlags
+	DryRun bool `help:"Make nothing, only check."`
 }
 
 func (clientsCreateCmd) Help() string {
 	return `Examples:
   offkey clients create --name billing --auth private_key_jwt --jwks-file billing.jwks --scopes "read:orders"
+  offkey clients create --name edge --auth self_signed_tls_client_auth --certificate-file edge.pem --certificate-bound
+  offkey clients create --name corp --auth tls_client_auth --tls-subject "dn:CN=corp,O=Acme" --scopes "read:orders"
   offkey clients create --name legacy-job --auth client_secret_basic --scopes "read:orders" > legacy-job.txt
 
 A secret is made here, printed once to standard output, and kept as a hash only. With private_key_jwt nothing secret
@@ -53,6 +57,10 @@ func (c *clientsCreateCmd) Run(ctx context.Context, t *terminal) error {
 			return err
 		}
 		body["jwks"] = jwks
+	}
+	c.bind(body)
+	if err := c.prove(t, body); err != nil {
+		return err
 	}
 	var raw json.RawMessage
 	if err := c.connect().send(ctx, "POST", "/clients", parameters("dry_run", whenTrue(c.DryRun)), body, &raw); err != nil {
@@ -90,6 +98,7 @@ type clientsUpdateCmd struct {
 	SigningAlg    *string  `placeholder:"ALG" help:"The only algorithm of its assertions; empty for any."`
 	JWKSURI       *string  `name:"jwks-uri" placeholder:"URL" help:"Where its public keys are fetched."`
 	Resource      []string `sep:"none" placeholder:"URI" help:"Audience it may ask for; replaces what was there."`
+	bindingFlags
 }
 
 func (clientsUpdateCmd) Help() string {
@@ -97,6 +106,7 @@ func (clientsUpdateCmd) Help() string {
   offkey clients update billing --scopes "read:orders create:orders" --dry-run
   offkey clients update billing --owner "Acme Ltd"
   offkey clients update billing --audience compat
+  offkey clients update billing --dpop-bound
 
 Scopes that are taken away are in no new token; tokens that are out keep them until they expire (15 minutes, unless
 tokens.access.ttl says otherwise). To end those too, disable the client and enable it again.`
@@ -118,8 +128,9 @@ func (c *clientsUpdateCmd) Run(ctx context.Context, t *terminal) error {
 	if len(c.Resource) > 0 {
 		body["resources"] = c.Resource
 	}
+	c.bind(body)
 	if len(body) == 0 {
-		return wrongUsage("nothing to change was given", "give at least one of --name, --owner, --scopes, --default-scopes, --audience, --signing-alg, --jwks-uri, --resource")
+		return wrongUsage("nothing to change was given", "give at least one of --name, --owner, --scopes, --default-scopes, --audience, --signing-alg, --jwks-uri, --resource, --dpop-bound, --certificate-bound, --profile")
 	}
 	raw, err := c.send(ctx, "PATCH", "/clients/%s", body)
 	if err != nil {

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"io"
 	"net/url"
 	"strings"
 	"time"
@@ -17,12 +19,14 @@ type tokenCmd struct {
 	scopeFlags
 	Format  string `enum:"raw,header,json,env,exec" default:"raw" help:"raw: the token alone. header: for curl -H @-. json. env: for eval. exec: for credential helpers (version 1)."`
 	NoCache bool   `name:"no-cache" help:"Ask the issuer anew."`
+	For     string `placeholder:"CALL" help:"With --dpop and --format header: the call that it is for, as in \"GET https://api.example.com/v1/orders\". The proof is then printed too, and is good for one such call."`
 }
 
 func (tokenCmd) Help() string {
 	return `Examples:
   curl --oauth2-bearer "$(offkey token)" https://api.example.com/v1/orders
   offkey token --format header | curl -H @- https://api.example.com/v1/orders
+  offkey token --dpop --format header --for "GET https://api.example.com/v1/orders" | curl -H @- https://api.example.com/v1/orders
   offkey token --issuer https://auth.example.com --client billing --keyfile key.pem --scope "read:orders"
 
 Tokens are kept in the folder of the client and renewed when a fifth of their life is left. Exit code 4: there is no
@@ -75,11 +79,21 @@ func (c *tokenCmd) Run(ctx context.Context, t *terminal) error {
 	if err := c.apply(config); err != nil {
 		return err
 	}
+	method, target, found := strings.Cut(c.For, " ")
+	if c.For != "" && (!found || !c.DPoP || c.Format != "header") {
+		return wrongUsage("--for goes with --dpop and --format header, and names method and URL", `write it as --for "GET https://api.example.com/v1/orders"`)
+	}
 	token, _, err := newTokenCache(t, dir).token(ctx, config, c.NoCache)
 	if err != nil {
 		return err
 	}
-	return c.print(t, token)
+	proof := ""
+	if c.For != "" {
+		if proof, err = config.Proof(method, target, token.AccessToken); err != nil {
+			return err
+		}
+	}
+	return c.print(t, token, proof)
 }
 
 // tokenDocument is what scripts read.
@@ -91,7 +105,7 @@ type tokenDocument struct {
 	Scope       string    `json:"scope"`
 }
 
-func (c *tokenCmd) print(t *terminal, token cachedToken) error {
+func (c *tokenCmd) print(t *terminal, token cachedToken, proof string) error {
 	document := tokenDocument{AccessToken: token.AccessToken, TokenType: token.TokenType, ExpiresAt: token.ExpiresAt, Scope: token.Scope}
 	switch {
 	case c.Format == "exec":
@@ -100,7 +114,11 @@ func (c *tokenCmd) print(t *terminal, token cachedToken) error {
 	case c.Format == "json" || t.JSON:
 		return t.document(document)
 	case c.Format == "header":
-		_, err := fmt.Fprintf(t.Out, "Authorization: Bearer %s\n", token.AccessToken)
+		text := fmt.Sprintf("Authorization: %s %s\n", cmp.Or(token.TokenType, oauth.TokenTypeBearer), token.AccessToken)
+		if proof != "" {
+			text += "DPoP: " + proof + "\n"
+		}
+		_, err := io.WriteString(t.Out, text)
 		return err
 	case c.Format == "env":
 		_, err := fmt.Fprintf(t.Out, "export OFFKEY_ACCESS_TOKEN=%s\n", shellQuote(token.AccessToken))

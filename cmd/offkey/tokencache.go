@@ -121,7 +121,11 @@ func cacheName(config *oauthclient.Config) (string, error) {
 	}
 	scopes := slices.Clone(config.Scopes)
 	slices.Sort(scopes)
-	parts, err := json.Marshal([]any{config.Issuer, config.TokenURL, config.ClientID, scopes, config.Resource, config.AuthMethod, config.Audience, proof})
+	key, err := config.DPoPThumbprint()
+	if err != nil {
+		return "", err
+	}
+	parts, err := json.Marshal([]any{config.Issuer, config.TokenURL, config.ClientID, scopes, config.Resource, config.AuthMethod, config.Audience, proof, key})
 	if err != nil {
 		return "", fmt.Errorf("name the cached token: %w", err)
 	}
@@ -134,6 +138,10 @@ func cacheName(config *oauthclient.Config) (string, error) {
 func proofName(config *oauthclient.Config) (string, error) {
 	if config.Secret != "" {
 		sum := sha256.Sum256([]byte(config.Secret))
+		return hex.EncodeToString(sum[:]), nil
+	}
+	if config.KeyFile == "" && config.TLS != nil && len(config.TLS.Certificates) > 0 {
+		sum := sha256.Sum256(config.TLS.Certificates[0].Certificate[0])
 		return hex.EncodeToString(sum[:]), nil
 	}
 	return config.PublicKeyID()

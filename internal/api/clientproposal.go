@@ -32,17 +32,26 @@ type clientProposal struct {
 	DefaultScopes oauth.Scope           `json:"default_scopes"`
 	Resources     []string              `json:"resources"`
 	Exchange      client.Exchange       `json:"exchange"`
+
+	Certificate      string            `json:"certificate"` // PEM, of self_signed_tls_client_auth
+	TLS              client.TLSSubject `json:"tls"`         // of tls_client_auth
+	DPoPBound        bool              `json:"dpop_bound_access_tokens"`
+	CertificateBound bool              `json:"tls_client_certificate_bound_access_tokens"`
+	Profile          string            `json:"profile"`
 }
 
 // clientMethods are the ways in which a client can prove itself here.
-var clientMethods = []string{oauth.AuthPrivateKeyJWT, oauth.AuthClientSecretBasic, oauth.AuthClientSecretPost, oauth.AuthFederatedJWT}
+var clientMethods = []string{
+	oauth.AuthPrivateKeyJWT, oauth.AuthClientSecretBasic, oauth.AuthClientSecretPost, oauth.AuthFederatedJWT, oauth.AuthTLSClient, oauth.AuthSelfSignedTLSClient,
+}
 
 // client makes the client, with a new secret where its method is one.
 func (p clientProposal) client(now time.Time) (clientAnswer, error) {
 	c := &client.Client{
 		ID: p.ID, Name: p.Name, Owner: p.Owner, Status: client.Active, AuthMethod: p.Auth, SigningAlg: jose.AlgorithmNamed(string(p.SigningAlg)),
 		Audience: p.Audience, JWKSURI: p.JWKSURI, Grants: p.Grants, Scopes: p.Scopes, DefaultScopes: p.DefaultScopes,
-		Resources: p.Resources, Source: client.SourceAPI, Created: now, Details: client.Details{Exchange: p.Exchange},
+		Resources: p.Resources, Source: client.SourceAPI, Created: now,
+		Details: client.Details{Exchange: p.Exchange, TLS: p.TLS, DPoPBound: p.DPoPBound, CertificateBound: p.CertificateBound, Profile: p.Profile},
 	}
 	if c.ID == "" {
 		c.ID = client.NewID()
@@ -71,17 +80,19 @@ func (p clientProposal) credential(made *clientAnswer, now time.Time) error {
 		return badRequest("it is "+strings.Join(clientMethods, ", "), "auth is missing")
 	case !slices.Contains(clientMethods, p.Auth):
 		return badRequest("it is "+strings.Join(clientMethods, ", "), "auth is %q, which this release does not have", p.Auth)
-	case p.Auth != oauth.AuthPrivateKeyJWT && (keys || uri):
+	case p.Certificate != "":
+		return p.certificate(made, now)
+	case !hasKeys(p.Auth) && (keys || uri):
 		return badRequest("leave them out, or use auth private_key_jwt", "a client with auth %s has no public keys", p.Auth)
-	case p.Auth == oauth.AuthFederatedJWT:
+	case p.Auth == oauth.AuthFederatedJWT, p.Auth == oauth.AuthTLSClient: // checkBinding holds the subject of the latter
 		made.Credentials = []client.Credential{}
 		return nil
-	case p.Auth != oauth.AuthPrivateKeyJWT:
+	case !hasKeys(p.Auth):
 		value := secret.Generate(secret.KindClientSecret)
 		made.Credentials, made.Secret = []client.Credential{newSecret(value, now)}, value.Reveal()
 		return nil
 	case keys == uri:
-		return badRequest("give one of jwks and jwks_uri", "a client with auth private_key_jwt needs its public keys from one place")
+		return badRequest("give one of jwks and jwks_uri", "a client with auth %s needs its public keys from one place", p.Auth)
 	case uri:
 		made.Credentials = []client.Credential{}
 		return nil
@@ -89,6 +100,28 @@ func (p clientProposal) credential(made *clientAnswer, now time.Time) error {
 	var err error
 	made.Credentials, err = credentialsOf(p.JWKS, now)
 	return err
+}
+
+// certificate takes the key of a certificate, which is all that counts of one that
+// signed itself (RFC 8705 §2.2.2).
+func (p clientProposal) certificate(made *clientAnswer, now time.Time) error {
+	switch {
+	case p.Auth != oauth.AuthSelfSignedTLSClient:
+		return badRequest("leave it out, or use auth self_signed_tls_client_auth", "a client with auth %s is not known by its certificate", p.Auth)
+	case len(p.JWKS) > 0 || p.JWKSURI != "":
+		return badRequest("give one of certificate, jwks and jwks_uri", "the client's key comes from two places")
+	}
+	key, err := jose.ParseCertificatePEM([]byte(p.Certificate))
+	if err != nil {
+		return badRequest("send one certificate in PEM, without its key", "certificate: %v", err)
+	}
+	made.Credentials = []client.Credential{{ID: client.NewCredentialID(), Kind: client.KindJWK, Key: &key, Created: now}}
+	return nil
+}
+
+// hasKeys reports whether clients of a method are known by public keys.
+func hasKeys(method string) bool {
+	return method == oauth.AuthPrivateKeyJWT || method == oauth.AuthSelfSignedTLSClient
 }
 
 // keyAddition brings further public keys.
@@ -136,6 +169,11 @@ type clientChanges struct {
 	DefaultScopes *oauth.Scope           `json:"default_scopes,omitempty"`
 	Resources     *[]string              `json:"resources,omitempty"`
 	Exchange      *client.Exchange       `json:"exchange,omitempty"` // as a whole
+
+	TLS              *client.TLSSubject `json:"tls,omitempty"`
+	DPoPBound        *bool              `json:"dpop_bound_access_tokens,omitempty"`
+	CertificateBound *bool              `json:"tls_client_certificate_bound_access_tokens,omitempty"`
+	Profile          *string            `json:"profile,omitempty"`
 }
 
 func (p clientChanges) apply(c *client.Client, now time.Time) error {
@@ -152,8 +190,12 @@ func (p clientChanges) apply(c *client.Client, now time.Time) error {
 	set(&c.DefaultScopes, p.DefaultScopes)
 	set(&c.Resources, p.Resources)
 	set(&c.Exchange, p.Exchange)
+	set(&c.TLS, p.TLS)
+	set(&c.DPoPBound, p.DPoPBound)
+	set(&c.CertificateBound, p.CertificateBound)
+	set(&c.Profile, p.Profile)
 	if p.JWKSURI != nil {
-		if c.AuthMethod != oauth.AuthPrivateKeyJWT {
+		if !hasKeys(c.AuthMethod) {
 			return badRequest("", "a client with auth %s has no public keys", c.AuthMethod)
 		}
 		if *p.JWKSURI == "" && len(c.Keys(now).Keys) == 0 {
@@ -210,6 +252,9 @@ func checkClient(c *client.Client) error {
 	if err := checkExchange(c); err != nil {
 		return err
 	}
+	if err := checkBinding(c); err != nil {
+		return err
+	}
 	for _, resource := range c.Resources {
 		if err := oauth.CheckResource(resource); err != nil {
 			return badRequest("", "resources: %v", err)
@@ -230,6 +275,24 @@ func checkExchange(c *client.Client) error {
 		if err := oauth.CheckResource(resource); err != nil {
 			return badRequest("", "exchange.resources: %v", err)
 		}
+	}
+	return nil
+}
+
+// checkBinding holds what concerns certificates, and the profile.
+func checkBinding(c *client.Client) error {
+	if c.AuthMethod == oauth.AuthTLSClient {
+		if err := c.TLS.Check(); err != nil {
+			return badRequest(`send one, as in {"tls_client_auth_subject_dn":"CN=edge,O=Acme"}`, "tls: %v", err)
+		}
+	} else if c.TLS != (client.TLSSubject{}) {
+		return badRequest("leave it out, or use auth tls_client_auth", "a client with auth %s is not known by the subject of a certificate", c.AuthMethod)
+	}
+	switch {
+	case c.Profile != "" && c.Profile != client.ProfileFAPI2:
+		return badRequest("it is fapi2, or left out", "profile is %q", c.Profile)
+	case c.Profile == client.ProfileFAPI2 && c.AuthMethod != oauth.AuthPrivateKeyJWT && c.AuthMethod != oauth.AuthTLSClient && c.AuthMethod != oauth.AuthSelfSignedTLSClient:
+		return badRequest("use private_key_jwt or mutual TLS", "a client with auth %s cannot keep the profile fapi2", c.AuthMethod)
 	}
 	return nil
 }

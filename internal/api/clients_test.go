@@ -108,7 +108,7 @@ func TestAClientThatCannotWorkIsNotMade(t *testing.T) {
 	}{
 		{"no name", map[string]any{"auth": "client_secret_basic"}, "name is missing"},
 		{"no method", map[string]any{"name": "x"}, "auth is missing"},
-		{"a method that is not here", map[string]any{"name": "x", "auth": "tls_client_auth"}, "private_key_jwt"},
+		{"a method that is not here", map[string]any{"name": "x", "auth": "client_secret_jwt"}, "private_key_jwt"},
 		{"no method of proof", map[string]any{"name": "x", "auth": "none"}, "none"},
 		{"keys beside a secret", map[string]any{"name": "x", "auth": "client_secret_post", "jwks": jwks(t)}, "no public keys"},
 		{"no keys where they are needed", map[string]any{"name": "x", "auth": "private_key_jwt"}, "jwks_uri"},
@@ -394,4 +394,62 @@ func TestClientsAreChosenByOwnerAndStatus(t *testing.T) {
 		}
 	}
 	w.refused(400, "GET", "/clients?status=gone", nil, "pending")
+}
+
+func TestAClientIsKnownByACertificateOrItsSubject(t *testing.T) {
+	w := newWorld(t)
+	key, err := jose.GenerateSigningKey(jose.ES256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := key.PEM()
+	if err != nil {
+		t.Fatal(err)
+	}
+	subject := map[string]any{"tls_client_auth_san_dns": "edge.example.com"}
+	made := w.client("corp", "tls_client_auth", "tls", subject, "tls_client_certificate_bound_access_tokens", true, "profile", "fapi2")
+	kept := w.stored(made.text("client_id"))
+	if kept.TLS.DNS != "edge.example.com" || !kept.CertificateBound || kept.Profile != client.ProfileFAPI2 || len(kept.Credentials) != 0 {
+		t.Errorf("%+v", kept)
+	}
+	w.ask(200, "PATCH", "/clients/"+kept.ID, map[string]any{"dpop_bound_access_tokens": true, "tls": map[string]any{"tls_client_auth_subject_dn": "CN=corp"}})
+	if kept = w.stored(kept.ID); !kept.DPoPBound || kept.TLS.DN != "CN=corp" || kept.TLS.DNS != "" {
+		t.Errorf("%+v", kept)
+	}
+	self := w.client("edge", "self_signed_tls_client_auth", "jwks", jwks(t))
+	if kept := w.stored(self.text("client_id")); len(kept.Credentials) != 1 || kept.AuthMethod != oauth.AuthSelfSignedTLSClient {
+		t.Errorf("%+v", kept)
+	}
+	for name, body := range map[string]map[string]any{
+		"two subjects":         {"auth": "tls_client_auth", "tls": map[string]any{"tls_client_auth_san_dns": "a", "tls_client_auth_san_ip": "203.0.113.7"}},
+		"no subject":           {"auth": "tls_client_auth"},
+		"a subject of another": {"auth": "client_secret_basic", "tls": subject},
+		"no certificate":       {"auth": "self_signed_tls_client_auth"},
+		"a private key":        {"auth": "self_signed_tls_client_auth", "certificate": string(private)},
+		"two keys":             {"auth": "self_signed_tls_client_auth", "certificate": "x", "jwks": jwks(t)},
+		"of another method":    {"auth": "private_key_jwt", "certificate": "x"},
+		"a secret under fapi2": {"auth": "client_secret_basic", "profile": "fapi2"},
+		"an unknown profile":   {"auth": "client_secret_basic", "profile": "fapi9"},
+	} {
+		body["name"] = name
+		w.ask(400, "POST", "/clients", body)
+	}
+}
+
+func TestARouteAsksForMoreThanScopes(t *testing.T) {
+	w := newWorld(t)
+	a := w.ask(200, "PUT", "/routes", map[string]any{"match": "POST /v1/payments", "scopes": []string{"pay"}, "dpop": "required", "acr": []string{"urn:mfa"}, "max_age": 600})
+	if a.text("dpop") != "required" {
+		t.Errorf("%v", a)
+	}
+	for name, body := range map[string]map[string]any{
+		"dpop is a word":    {"dpop": "yes"},
+		"acr with a space":  {"acr": []string{"a b"}},
+		"a negative age":    {"max_age": -1},
+		"of an open route":  {"auth": "none", "dpop": "required"},
+		"age of open route": {"auth": "none", "max_age": 60},
+	} {
+		body["match"] = "GET /v1/" + strings.ReplaceAll(name, " ", "-")
+		w.ask(400, "PUT", "/routes", body)
+	}
 }

@@ -217,6 +217,9 @@ func (c *call) command(code string) string {
 	case policy.CodeAPIKeyBrownout, policy.CodeAPIKeyUpgradeOnly, policy.CodeCredentialMissing, policy.CodeForeignToken:
 		return "offkey upgrade --api " + api
 	case policy.CodeInvalidToken:
+		if c.challengeScheme(code) == oauth.TokenTypeDPoP && c.presented.TokenScheme != oauth.TokenTypeDPoP {
+			return "offkey token --dpop"
+		}
 		return "offkey token --no-cache"
 	case policy.CodeDPoPRequired:
 		return "offkey token --dpop"

@@ -92,10 +92,11 @@ func cutValue(s string) (value, rest string) {
 	return b.String(), ""
 }
 
-// bearer returns the parameters of the first Bearer challenge (RFC 6750 §3).
-func bearer(lines []string) (params map[string]string, ok bool) {
+// tokenChallenge returns the parameters of the first challenge that asks for an
+// access token: Bearer (RFC 6750 §3) or DPoP (RFC 9449 §7.1).
+func tokenChallenge(lines []string) (params map[string]string, ok bool) {
 	for _, c := range parseChallenges(lines) {
-		if c.scheme == "bearer" {
+		if c.scheme == "bearer" || c.scheme == "dpop" {
 			return c.params, true
 		}
 	}

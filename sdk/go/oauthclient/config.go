@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto"
+	"crypto/tls"
 	"fmt"
 	"net/http"
 	"strings"
@@ -25,6 +26,10 @@ const (
 	PrivateKeyJWT     AuthMethod = oauth.AuthPrivateKeyJWT
 	ClientSecretBasic AuthMethod = oauth.AuthClientSecretBasic
 	ClientSecretPost  AuthMethod = oauth.AuthClientSecretPost
+	// TLSClientAuth and SelfSignedTLSClientAuth prove the client by the certificate
+	// of Config.TLS (RFC 8705 §2).
+	TLSClientAuth           AuthMethod = oauth.AuthTLSClient
+	SelfSignedTLSClientAuth AuthMethod = oauth.AuthSelfSignedTLSClient
 )
 
 // Config says who the program is, at which issuer, and which tokens it wants.
@@ -57,6 +62,17 @@ type Config struct {
 	// client_secret_basic with a secret.
 	AuthMethod AuthMethod
 
+	// DPoPKey binds the tokens to a key, so that nobody else can use them
+	// (RFC 9449): every request carries a proof made with it. It need not be
+	// registered, and may be new for every process (see [NewDPoPKey]).
+	DPoPKey crypto.Signer
+	// DPoPKeyFile is a PEM file to use instead.
+	DPoPKeyFile string
+	// TLS is how connections are made to the issuer, and by Transport(nil) to the
+	// API. With a certificate in it the client can prove itself by that, at the
+	// issuer's mtls_endpoint_aliases, and have tokens bound to it (RFC 8705).
+	TLS *tls.Config
+
 	// Scopes are asked for in every token request. With none, none is asked.
 	Scopes []string
 	// Resource is the API that the tokens are for (RFC 8707 §2); tokens are
@@ -77,7 +93,9 @@ type Config struct {
 	Now func() time.Time
 
 	mu         sync.Mutex
-	discovered string // the token endpoint from metadata, once known
+	discovered string            // the token endpoint from metadata, once known
+	nonces     map[string]string // DPoP nonces, by who handed them out
+	secured    *http.Client      // of TLS, made once
 }
 
 // Secret is a client secret or an apikey. It does not print, in any verb or
@@ -134,6 +152,9 @@ func (c *Config) authMethod() AuthMethod {
 	if c.AuthMethod == "" && c.Secret != "" {
 		return ClientSecretBasic
 	}
+	if c.AuthMethod == "" && c.Signer == nil && c.KeyFile == "" && c.hasCertificate() {
+		return TLSClientAuth // or self-signed: the request is the same
+	}
 	return cmp.Or(c.AuthMethod, PrivateKeyJWT)
 }
 
@@ -143,9 +164,10 @@ func (c *Config) validate() error {
 		return &Error{Doing: "use this client", Code: "bad_config", Message: message, Fix: fix}
 	}
 	switch c.authMethod() {
-	case PrivateKeyJWT, ClientSecretBasic, ClientSecretPost:
+	case PrivateKeyJWT, ClientSecretBasic, ClientSecretPost, TLSClientAuth, SelfSignedTLSClientAuth:
 	default:
-		return bad(fmt.Sprintf("%q is not an authentication method spoken here", c.AuthMethod), "use private_key_jwt, client_secret_basic or client_secret_post")
+		return bad(fmt.Sprintf("%q is not an authentication method spoken here", c.AuthMethod),
+			"use private_key_jwt, client_secret_basic, client_secret_post, tls_client_auth or self_signed_tls_client_auth")
 	}
 	hasKey := c.Signer != nil || c.KeyFile != ""
 	switch {
@@ -157,6 +179,11 @@ func (c *Config) validate() error {
 		return bad("both a key and a secret are set, and a request may carry one proof only (RFC 6749 §2.3)", "set one of them")
 	case c.authMethod() == PrivateKeyJWT && !hasKey:
 		return bad("no key is set", "set Signer or KeyFile, or Secret for a client that has a secret")
+	case c.byCertificate() && (hasKey || c.Secret != ""):
+		return bad("a key or a secret is set beside a certificate that proves the client", "leave it out, or choose another AuthMethod")
+	case c.byCertificate() && !c.hasCertificate():
+		return bad(fmt.Sprintf("%s needs a certificate and none is set", c.authMethod()), "set TLS with a certificate in it")
+	case c.byCertificate():
 	case c.authMethod() != PrivateKeyJWT && c.Secret == "":
 		return bad(fmt.Sprintf("%s needs a secret and none is set", c.authMethod()), "set Secret")
 	}

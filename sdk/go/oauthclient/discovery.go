@@ -18,6 +18,10 @@ type metadata struct {
 	Issuer               string `json:"issuer"`
 	TokenEndpoint        string `json:"token_endpoint"`
 	RegistrationEndpoint string `json:"registration_endpoint"`
+	// Aliases are where a certificate is asked for (RFC 8705 §5).
+	Aliases struct {
+		TokenEndpoint string `json:"token_endpoint"`
+	} `json:"mtls_endpoint_aliases"`
 }
 
 // protectedResource is what is read of an API's document (RFC 9728 §2).
@@ -44,14 +48,21 @@ func (c *Config) tokenEndpoint(ctx context.Context) (string, error) {
 	if known != "" {
 		return known, nil
 	}
-	found, err := finder{c.HTTPClient, c.now}.issuer(ctx, c.Issuer)
+	found, err := finder{c.client(), c.now}.issuer(ctx, c.Issuer)
 	if err != nil {
 		return "", err
 	}
+	endpoint := found.TokenEndpoint
+	if alias := found.Aliases.TokenEndpoint; alias != "" && c.hasCertificate() {
+		if err := requireSecureURL("token endpoint", alias); err != nil {
+			return "", err
+		}
+		endpoint = alias
+	}
 	c.mu.Lock()
-	c.discovered = found.TokenEndpoint
+	c.discovered = endpoint
 	c.mu.Unlock()
-	return found.TokenEndpoint, nil
+	return endpoint, nil
 }
 
 // Discover finds the issuer's token endpoint in its metadata.

@@ -9,7 +9,7 @@ import (
 // Explain says what an API's refusal (RFC 6750 §3) means for this client and
 // what to do about it; ok is false if the answer is no such refusal.
 func (c *Config) Explain(resp *http.Response) (why *Error, ok bool) {
-	params, ok := bearer(resp.Header.Values("WWW-Authenticate"))
+	params, ok := tokenChallenge(resp.Header.Values("WWW-Authenticate"))
 	if !ok || resp.StatusCode < 400 {
 		return nil, false
 	}
@@ -22,6 +22,16 @@ func (c *Config) Explain(resp *http.Response) (why *Error, ok bool) {
 			e.Message = "the API does not accept the token: it is expired, revoked, for another API, or of an issuer that the API does not trust"
 		}
 		e.Fix = fmt.Sprintf("check that the API trusts the issuer %s and is called %q (the token's resource)", c.Issuer, c.Resource)
+	case "invalid_dpop_proof":
+		if e.Message == "" {
+			e.Message = "the API does not accept the DPoP proof"
+		}
+		e.Fix = "check this machine's clock, and that nothing on the way changes the URL or the header DPoP"
+	case "insufficient_user_authentication":
+		if e.Message == "" {
+			e.Message = "the API wants a person to have signed in more strongly, or more recently"
+		}
+		e.Fix = "a token of client_credentials has no person: the call is not for programs that act for themselves"
 	case "invalid_request":
 		if e.Message == "" {
 			e.Message = "the API cannot read the request's credentials"

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -19,8 +20,18 @@ import (
 // clockTolerance is how far two clocks may differ before it is worth saying.
 const clockTolerance = 30 * time.Second
 
-// requestToken makes one client_credentials request (RFC 6749 §4.4.2).
+// requestToken makes one client_credentials request (RFC 6749 §4.4.2). An issuer
+// that wants a nonce in the DPoP proof says so once: everything that is good once
+// is then made anew (RFC 9449 §8).
 func (c *Config) requestToken(ctx context.Context, endpoint string) (*oauth2.Token, error) {
+	token, again, err := c.tryToken(ctx, endpoint)
+	if again {
+		token, _, err = c.tryToken(ctx, endpoint)
+	}
+	return token, err
+}
+
+func (c *Config) tryToken(ctx context.Context, endpoint string) (token *oauth2.Token, wantsNonce bool, err error) {
 	form := url.Values{"grant_type": {oauth.GrantClientCredentials}}
 	if len(c.Scopes) > 0 {
 		form.Set("scope", strings.Join(c.Scopes, " "))
@@ -30,28 +41,35 @@ func (c *Config) requestToken(ctx context.Context, endpoint string) (*oauth2.Tok
 	}
 	header := http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}
 	if err := c.prove(ctx, form, header); err != nil {
-		return nil, err
+		return nil, false, err
+	}
+	if err := c.proveKey(http.MethodPost, endpoint, header); err != nil {
+		return nil, false, err
 	}
 	doing := "get a token from " + printable(endpoint)
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint, strings.NewReader(form.Encode()))
 	if err != nil {
-		return nil, &Error{Doing: doing, Code: "bad_config", Message: "the token endpoint is not a URL"}
+		return nil, false, &Error{Doing: doing, Code: "bad_config", Message: "the token endpoint is not a URL"}
 	}
 	req.Header = header
 	// A proof is good once: net/http must not send it again by itself.
 	req.GetBody = nil
 
-	a, err := send(ctx, c.HTTPClient, c.now, doing, req)
+	a, err := send(ctx, c.client(), c.now, doing, req)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	if err := a.redirected(doing, req.URL); err != nil {
-		return nil, err
+		return nil, false, err
 	}
+	noted := c.noteNonce(req.URL, true, a.header)
 	if a.status != http.StatusOK {
-		return nil, c.refusal(doing, a)
+		e := c.refusal(doing, a)
+		var refused *Error
+		return nil, noted && errors.As(e, &refused) && refused.Code == oauth.CodeUseDPoPNonce, e
 	}
-	return readToken(doing, a, c.Scopes)
+	token, err = c.readToken(doing, a)
+	return token, false, err
 }
 
 // prove adds the client's one proof of itself to a request.
@@ -62,6 +80,8 @@ func (c *Config) prove(ctx context.Context, form url.Values, header http.Header)
 	case ClientSecretPost:
 		form.Set("client_id", c.ClientID)
 		form.Set("client_secret", string(c.Secret))
+	case TLSClientAuth, SelfSignedTLSClientAuth:
+		form.Set("client_id", c.ClientID) // RFC 8705 §2
 	default:
 		assertion, err := c.Assertion(ctx)
 		if err != nil {
@@ -75,7 +95,11 @@ func (c *Config) prove(ctx context.Context, form url.Values, header http.Header)
 }
 
 // readToken reads a successful answer (RFC 6749 §5.1).
-func readToken(doing string, a *answer, asked []string) (*oauth2.Token, error) {
+func (c *Config) readToken(doing string, a *answer) (*oauth2.Token, error) {
+	asked, kind := c.Scopes, oauth.TokenTypeBearer
+	if c.usesDPoP() {
+		kind = oauth.TokenTypeDPoP
+	}
 	bad := func(message string) error {
 		return &Error{Doing: doing, Code: "bad_response", Status: a.status, Message: message, Fix: "check that this is the issuer's token endpoint"}
 	}
@@ -93,16 +117,23 @@ func readToken(doing string, a *answer, asked []string) (*oauth2.Token, error) {
 		return nil, bad("the answer holds no access_token")
 	case strings.ContainsFunc(body.AccessToken, func(r rune) bool { return r <= 0x20 || r > 0x7e }):
 		return nil, bad("the access_token holds characters that no token may have")
-	case !strings.EqualFold(body.TokenType, oauth.TokenTypeBearer):
-		return nil, &Error{Doing: doing, Code: "not_supported", Status: a.status,
-			Message: fmt.Sprintf("the token's type is %q, and only Bearer is spoken here", printable(body.TokenType))}
+	case !strings.EqualFold(body.TokenType, kind):
+		e := &Error{Doing: doing, Code: "not_supported", Status: a.status,
+			Message: fmt.Sprintf("the token's type is %q, and %s was asked for", printable(body.TokenType), kind)}
+		switch {
+		case c.usesDPoP():
+			e.Fix = "the issuer does not bind tokens to a key: ask its operator, or set no DPoP key"
+		case strings.EqualFold(body.TokenType, oauth.TokenTypeDPoP):
+			e.Fix = "set a DPoP key: the issuer binds the tokens of this client to one"
+		}
+		return nil, e
 	}
 	// What was granted is left out when it is what was asked (RFC 6749 §5.1).
 	scope := strings.Join(asked, " ")
 	if body.Scope != nil {
 		scope = printable(*body.Scope)
 	}
-	token := &oauth2.Token{AccessToken: body.AccessToken, TokenType: oauth.TokenTypeBearer}
+	token := &oauth2.Token{AccessToken: body.AccessToken, TokenType: kind}
 	if seconds, err := strconv.ParseFloat(body.ExpiresIn.String(), 64); err == nil && seconds >= 1 {
 		token.ExpiresIn = int64(min(seconds, 10*365*24*3600))
 		token.Expiry = a.sent.Add(time.Duration(token.ExpiresIn) * time.Second)
@@ -187,6 +218,9 @@ func (c *Config) fixFor(e *Error, status int) string {
 		if c.authMethod() == PrivateKeyJWT {
 			kid, _ := c.PublicKeyID()
 			return fmt.Sprintf("check that the issuer has a client %q with the public key of kid %q, and takes %q as the audience of its assertions", c.ClientID, kid, c.audience())
+		}
+		if c.byCertificate() {
+			return fmt.Sprintf("check that the issuer has a client %q with this certificate, and that the request went to its mtls_endpoint_aliases", c.ClientID)
 		}
 		return fmt.Sprintf("check that the issuer has a client %q, with this secret and the method %s", c.ClientID, c.authMethod())
 	case "invalid_scope":

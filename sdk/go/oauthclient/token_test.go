@@ -169,7 +169,7 @@ func TestRefusalsNameCauseAndFix(t *testing.T) {
 		"no key":             {func(_ *farside.World, c *oauthclient.Config) { c.KeyFile = "" }, "bad_config", "KeyFile"},
 		"two proofs":         {func(_ *farside.World, c *oauthclient.Config) { c.Secret = "s" }, "bad_config", "one of them"},
 		"scope with a space": {func(_ *farside.World, c *oauthclient.Config) { c.Scopes = []string{"a b"} }, "bad_config", "own entry"},
-		"no such method":     {func(_ *farside.World, c *oauthclient.Config) { c.AuthMethod = "tls_client_auth" }, "bad_config", "private_key_jwt"},
+		"no such method":     {func(_ *farside.World, c *oauthclient.Config) { c.AuthMethod = "client_secret_jwt" }, "bad_config", "private_key_jwt"},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {

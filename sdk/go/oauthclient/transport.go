@@ -21,6 +21,9 @@ import (
 func (c *Config) Transport(base http.RoundTripper) http.RoundTripper {
 	if base == nil {
 		base = http.DefaultTransport
+		if c.TLS != nil {
+			base = c.secureTransport()
+		}
 	}
 	return &transport{config: c, base: base, source: newSource(c)}
 }
@@ -49,7 +52,18 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		closeBody(req)
 		return nil, err
 	}
-	resp, err := t.base.RoundTrip(withToken(req, token))
+	resp, err := t.send(req, token)
+	if err == nil && t.config.WantsNonce(resp) {
+		again, ok := replay(req)
+		if !ok {
+			return resp, nil
+		}
+		discardBody(resp)
+		req = again
+		if resp, err = t.send(req, token); err == nil {
+			t.config.WantsNonce(resp) // another one may follow at once
+		}
+	}
 	if err != nil || !refusesToken(resp) {
 		return resp, err
 	}
@@ -65,7 +79,22 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return resp, nil // the refusal says more than the failed renewal
 	}
 	discardBody(resp)
-	return t.base.RoundTrip(withToken(again, fresh))
+	return t.send(again, fresh)
+}
+
+// send makes the call with the token as its one authorization, on a copy: a
+// RoundTripper may not change the request that it was given.
+func (t *transport) send(req *http.Request, token *oauth2.Token) (*http.Response, error) {
+	out := req.Clone(req.Context())
+	if err := t.config.Authorize(out, token); err != nil {
+		closeBody(req)
+		return nil, err
+	}
+	resp, err := t.base.RoundTrip(out)
+	if err == nil && resp.Request == nil {
+		resp.Request = out
+	}
+	return resp, err
 }
 
 // MaySend reports whether a token may go to u: the origin of Resource or one of
@@ -92,14 +121,6 @@ func (c *Config) MaySend(u *url.URL) (bool, error) {
 	return false, nil
 }
 
-// withToken is a copy of req with the token as its one authorization: a
-// RoundTripper may not change the request that it was given.
-func withToken(req *http.Request, token *oauth2.Token) *http.Request {
-	out := req.Clone(req.Context())
-	out.Header.Set("Authorization", "Bearer "+token.AccessToken)
-	return out
-}
-
 // refusesToken reports whether the API says that the token itself is no good
 // (RFC 6750 §3.1). A missing scope is another matter: a new token would not
 // have it either.
@@ -107,7 +128,7 @@ func refusesToken(resp *http.Response) bool {
 	if resp.StatusCode != http.StatusUnauthorized {
 		return false
 	}
-	params, ok := bearer(resp.Header.Values("WWW-Authenticate"))
+	params, ok := tokenChallenge(resp.Header.Values("WWW-Authenticate"))
 	return ok && params["error"] == "invalid_token"
 }
 

@@ -293,7 +293,11 @@ func (q authRequest) ask(c *client.Client) session.Ask {
 	if !slices.Contains(q.Prompt, oauth.PromptNone) {
 		scope = scope.Union(scopesOf(q.Claims, c.Scopes))
 	}
-	return session.Ask{Scope: scope, Resources: q.Resources, RedirectHost: hostOf(q.RedirectURI)}
+	a := session.Ask{Scope: scope, Resources: q.Resources, RedirectHost: hostOf(q.RedirectURI)}
+	if scheme, _, _ := strings.Cut(q.RedirectURI, ":"); scheme != "https" {
+		a.RedirectScheme = strings.ToLower(scheme)
+	}
+	return a
 }
 
 // hostOf is what of a redirect URI tells a person where the answer goes.

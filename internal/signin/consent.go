@@ -97,7 +97,7 @@ func (v visit) asked(c *client.Client, ask session.Ask, given oauth.Scope) asked
 		}
 	}
 	a.Where = ask.RedirectHost
-	if s := ask.RedirectScheme; isScheme(s) && s != "http" {
+	if s := ask.RedirectScheme; isScheme(s) && s != "http" && !strings.HasSuffix(a.Where, ":") {
 		a.Where = s + "://" + ask.RedirectHost
 	}
 	return a

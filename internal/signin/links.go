@@ -3,7 +3,6 @@ package signin
 import (
 	"errors"
 	"net/http"
-	"net/url"
 
 	"github.com/offkey/offkey/internal/directory"
 	"github.com/offkey/offkey/internal/secret"
@@ -17,16 +16,6 @@ var linkPages = map[string]struct{ show, post action }{
 	"/invite": {showLink(directory.ForInvite), postLink(directory.ForInvite)},
 	"/reset":  {showLink(directory.ForReset), postLink(directory.ForReset)},
 	"/verify": {showLink(directory.ForEmail), postLink(directory.ForEmail)},
-}
-
-// LinkPath is where a one-time link leads, with what is secret in it: a path on
-// the issuer, below its own.
-func LinkPath(purpose directory.Purpose, raw secret.Text) string {
-	page := "/" + string(purpose)
-	if purpose == directory.ForEmail {
-		page = "/verify"
-	}
-	return page + "?" + url.Values{"token": {raw.Reveal()}}.Encode()
 }
 
 type linkView struct {

@@ -140,11 +140,15 @@ func (v visit) allowBack(q session.Request, logo string) {
 
 // formTargets are where the answer of a request may lead.
 func formTargets(a session.Ask) string {
+	scheme := a.RedirectScheme
+	if own, ok := strings.CutSuffix(a.RedirectHost, ":"); ok { // a private-use scheme without a host (RFC 8252 §7.1)
+		scheme = own
+	}
 	switch {
-	case a.RedirectScheme == "http" || isLoopback(a.RedirectHost):
+	case scheme == "http" || isLoopback(a.RedirectHost):
 		return "https: http:" // a program on this machine
-	case isScheme(a.RedirectScheme):
-		return "https: " + a.RedirectScheme + ":"
+	case isScheme(scheme):
+		return "https: " + scheme + ":"
 	}
 	return "https:"
 }

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -45,9 +46,9 @@ type world struct {
 	service *signin.Service
 	log     bytes.Buffer
 	source  netip.Addr
-	// answers are what requests got, by their id.
-	answers map[string]*session.Answer
-	next    session.Request // what /authorize begins
+	mu      sync.Mutex
+	answers map[string]*session.Answer // "at once", and the "last" that a browser came back with
+	next    session.Request            // what /authorize begins
 	handler http.Handler
 }
 
@@ -127,7 +128,8 @@ func (w *world) answered(rw http.ResponseWriter, r *http.Request) {
 		http.Error(rw, err.Error(), http.StatusBadRequest)
 		return
 	}
-	w.answers[q.ID] = q.Answer
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.answers["last"] = q.Answer
 	_, _ = io.WriteString(rw, "answered")
 }
@@ -186,7 +188,6 @@ type browser struct {
 	w      *world
 	client *http.Client
 	jar    *cookiejar.Jar
-	seen   []string // paths of the last call
 	header http.Header
 }
 
@@ -194,13 +195,7 @@ func (w *world) browser() *browser {
 	jar, err := cookiejar.New(nil)
 	w.ok(err)
 	b := &browser{w: w, jar: jar, header: http.Header{}}
-	b.client = &http.Client{Jar: jar, Transport: served{w}, CheckRedirect: func(r *http.Request, via []*http.Request) error {
-		b.seen = append(b.seen, r.URL.Path)
-		if len(via) > 10 {
-			return http.ErrUseLastResponse
-		}
-		return nil
-	}}
+	b.client = &http.Client{Jar: jar, Transport: served{w}}
 	return b
 }
 
@@ -232,7 +227,6 @@ type page struct {
 
 func (b *browser) do(r *http.Request) page {
 	b.w.t.Helper()
-	b.seen = []string{r.URL.Path}
 	for name, values := range b.header {
 		r.Header[name] = values
 	}

@@ -1,0 +1,116 @@
+package signin_test
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/offkey/offkey/internal/client"
+	"github.com/offkey/offkey/internal/oauth"
+	"github.com/offkey/offkey/internal/session"
+	"github.com/offkey/offkey/internal/signin"
+)
+
+// changeShop changes the client that asks.
+func (w *world) changeShop(change func(*client.Client)) {
+	w.t.Helper()
+	_, err := w.db.UpdateClient(context.Background(), "shop", func(c *client.Client) error { change(c); return nil }, did)
+	w.ok(err)
+}
+
+func TestHowAClientIsShown(t *testing.T) {
+	w := newWorld(t)
+	w.person("ana", anasPassword)
+	w.changeShop(func(c *client.Client) {
+		c.Name, c.Source = `<b>Bank</b>`, client.SourceRegistration
+		c.LogoURI, c.ClientURI = "https://img.shop.example/logo.png", "https://shop.example/"
+		c.PolicyURI, c.TosURI = "javascript:alert(1)", "http://shop.example/terms"
+	})
+	b := w.browser()
+	p := b.authorize(asks(func(q *session.Request) { q.Ask.RedirectHost, q.Ask.RedirectScheme = "127.0.0.1:9000", "http" })).login("ana", anasPassword)
+	p.at("/consent", "&lt;b&gt;Bank&lt;/b&gt;", `src="https://img.shop.example/logo.png"`, `referrerpolicy="no-referrer"`,
+		`href="https://shop.example/"`, `rel="noopener noreferrer nofollow"`, "registered itself", "<dd>shop</dd>")
+	p.never("<b>", "javascript:", "http://shop.example/terms")
+	t.Run("checklist_60 with the host that the answer goes to", func(t *testing.T) { p.at("/consent", `id="redirect-host">127.0.0.1:9000<`) })
+	t.Run("nothing but its logo comes from elsewhere", func(t *testing.T) {
+		csp := p.header.Get("Content-Security-Policy")
+		if !strings.Contains(csp, "img-src 'self' https://img.shop.example;") || !strings.Contains(csp, "form-action 'self' https: http:;") {
+			t.Errorf("policy %q", csp)
+		}
+	})
+	t.Run("the client that an operator made is not warned about", func(t *testing.T) {
+		w.changeShop(func(c *client.Client) { c.Source = client.SourceAPI })
+		b.authorize(asks()).at("/consent").never("registered itself")
+	})
+}
+
+func TestWhereFormsMayLead(t *testing.T) {
+	w := newWorld(t)
+	b := w.browser()
+	for name, tc := range map[string]struct{ scheme, host, want string }{
+		"https":                  {"", "shop.example", "form-action 'self' https:;"},
+		"loopback":               {"", "127.0.0.1:9000", "form-action 'self' https: http:;"},
+		"loopback of IPv6":       {"", "[::1]:9000", "form-action 'self' https: http:;"},
+		"private use":            {"com.example.app", "", "form-action 'self' https: com.example.app:;"},
+		"private use, as a host": {"", "com.example.app:", "form-action 'self' https: com.example.app:;"},
+		"what runs":              {"javascript", "", "form-action 'self' https:;"},
+		"what ends the policy":   {"a; script-src *", "", "form-action 'self' https:;"},
+	} {
+		p := b.authorize(asks(func(q *session.Request) { q.Ask.RedirectScheme, q.Ask.RedirectHost = tc.scheme, tc.host })).at("/signin")
+		if csp := p.header.Get("Content-Security-Policy"); !strings.Contains(csp, tc.want) {
+			t.Errorf("%s: policy %q", name, csp)
+		}
+	}
+	if csp := b.get("/account").header.Get("Content-Security-Policy"); !strings.Contains(csp, "form-action 'self';") {
+		t.Errorf("our own: policy %q", csp)
+	}
+}
+
+func TestAClientThatHasChangedIsAskedAboutAgain(t *testing.T) {
+	w := newWorld(t)
+	w.person("ana", anasPassword)
+	b := w.browser()
+	b.authorize(asks()).login("ana", anasPassword).send(`id="consent-allow"`, "decision", "allow")
+	for name, change := range map[string]func(*client.Client){
+		"checklist_61 name":          func(c *client.Client) { c.Name = "Your bank" },
+		"checklist_61 redirect URIs": func(c *client.Client) { c.RedirectURIs = append(c.RedirectURIs, "https://other.example/cb") },
+		"checklist_61 keys":          func(c *client.Client) { c.JWKSURI = "https://shop.example/keys" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			b.authorize(asks()).at("/authorize", "answered at once")
+			w.changeShop(change)
+			b.authorize(asks()).at("/consent").send(`id="consent-allow"`, "decision", "allow").at("/authorize/answer")
+		})
+	}
+	w.changeShop(func(c *client.Client) { c.Contacts = []string{"x@example.com"} })
+	b.authorize(asks()).at("/authorize", "answered at once")
+}
+
+func TestScopesInWords(t *testing.T) {
+	w := newWorld(t, func(o *signin.Options) {
+		o.DescribeScope = func(name, language string) string {
+			if name == "read:orders" {
+				return "see what you bought (" + language + ")"
+			}
+			return ""
+		}
+	})
+	w.person("ana", anasPassword)
+	b := w.browser()
+	b.header.Set("Accept-Language", "de")
+	b.authorize(asks(func(q *session.Request) { q.Ask.Scope = oauth.Scope{"read:orders", "email"} })).login("ana", anasPassword).
+		at("/consent", "see what you bought (de)", "Ihre E-Mail-Adresse sehen")
+}
+
+func TestRequestsEnd(t *testing.T) {
+	w := newWorld(t)
+	w.person("ana", anasPassword)
+	b := w.browser()
+	p := b.authorize(asks())
+	w.advance(session.RequestLife)
+	p.login("ana", anasPassword).is(http.StatusBadRequest).at("/signin", "open for too long")
+	if b.cookie("__Host-offkey") != "" {
+		t.Error("signed in")
+	}
+}

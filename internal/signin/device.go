@@ -143,20 +143,21 @@ func waitOf(err error) time.Duration {
 }
 
 // findDevice looks up a code, and counts those that nothing waits with, by
-// person and by network.
+// person, by network and for all together (RFC 8628 §5.1).
 func (v visit) findDevice(person *directory.Standing, code string) (session.Device, error) {
-	now := v.s.now()
-	names := []string{"person " + person.ID, "network " + v.s.sourceOf(v.r)}
-	for _, name := range names {
-		if _, wait := v.s.limits.devices.Check(name, now); wait > 0 {
-			return session.Device{}, limited{wait}
-		}
+	now, limits := v.s.now(), v.s.limits
+	byPerson, byNetwork := "person "+person.ID, "network "+v.s.sourceOf(v.r)
+	_, wait := limits.devices.Check(byPerson, now)
+	_, more := limits.devices.Check(byNetwork, now)
+	_, most := limits.anyCode.Check("", now)
+	if wait = max(wait, more, most); wait > 0 {
+		return session.Device{}, limited{wait}
 	}
 	d, err := v.s.options.Devices.WaitingDevice(v.r.Context(), code, now)
 	if errors.Is(err, session.ErrNoDevice) {
-		for _, name := range names {
-			v.s.limits.devices.Fail(name, now)
-		}
+		limits.devices.Fail(byPerson, now)
+		limits.devices.Fail(byNetwork, now)
+		limits.anyCode.Fail("", now)
 	}
 	return d, err
 }

@@ -17,6 +17,7 @@ type limits struct {
 	account *limit.Limiter // those for one account from strangers, wherever they are
 	codes   *limit.Limiter // second factors of one account
 	devices *limit.Limiter // user codes that no device waits with, by account and by network
+	anyCode *limit.Limiter // those of all together: decision 0040 counts with it
 	begins  *limit.Limiter // requests that one network lets wait
 }
 
@@ -29,6 +30,7 @@ func newLimits() limits {
 		account: limit.New(1.0/60, 100, limitedNames),
 		codes:   limit.New(1.0/120, 10, limitedNames),
 		devices: limit.New(1.0/60, 10, limitedNames),
+		anyCode: limit.New(1, 100, 1),
 		begins:  limit.New(5, 1000, limitedNames),
 	}
 }

@@ -86,6 +86,9 @@ type Client struct {
 const (
 	KindSecret = "secret"
 	KindJWK    = "jwk"
+	// KindRegistration is the registration_access_token (RFC 7592 §3): it proves
+	// the client where it manages its registration, and nowhere else.
+	KindRegistration = "registration"
 )
 
 // Credential is one way a client proves itself. A client may have several live

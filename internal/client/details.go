@@ -55,6 +55,13 @@ type Details struct {
 	PolicyURI string   `json:"policy_uri,omitempty"`
 	TosURI    string   `json:"tos_uri,omitempty"`
 	Contacts  []string `json:"contacts,omitempty"`
+
+	// SectorIdentifierURI vouches for the redirect URIs (OIDC Registration §5);
+	// SectorIdentifier is its host.
+	SectorIdentifierURI string `json:"sector_identifier_uri,omitempty"`
+	// Quarantined clients registered themselves on nobody's word: people are
+	// asked every time.
+	Quarantined bool `json:"quarantined,omitempty"`
 }
 
 // TLSSubject is what the certificate of a tls_client_auth client must say:

@@ -165,6 +165,8 @@ func (r *TrustRule) checkAudience() error {
 // operator means by that another does not.
 func (r *TrustRule) checkSubject() error {
 	switch {
+	case r.For == TrustStatements && r.Subject == "":
+		return nil
 	case r.Subject == "":
 		return errors.New("the rule names no subject: say whose tokens are meant")
 	case r.Kind == TrustSPIFFE && !strings.HasPrefix(string(r.Subject), r.Issuer+"/"):

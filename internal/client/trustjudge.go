@@ -68,8 +68,8 @@ const maxForeignJTI = 256
 func (r *TrustRule) Judge(t ForeignToken, ourIssuer string, now time.Time) []Finding {
 	found := []Finding{
 		r.judgeIssuer(t), r.judgeType(t), r.judgeAudience(t, ourIssuer),
-		{"subject", r.Subject.Matches(t.Subject), string(r.Subject), t.Subject},
-		judgeExpiry(t, now), r.judgeAge(t, now), r.judgeID(t),
+		r.judgeSubject(t),
+		r.judgeExpiry(t, now), r.judgeAge(t, now), r.judgeID(t),
 	}
 	for _, c := range r.Where {
 		found = append(found, c.judge(t))
@@ -113,6 +113,15 @@ func InTrustDomain(subject, domain string) bool {
 // (draft-ietf-oauth-identity-assertion-authz-grant).
 const TypIDJAG = "oauth-id-jag+jwt"
 
+// judgeSubject: a software statement need not have one, and then its issuer
+// alone is what is trusted.
+func (r *TrustRule) judgeSubject(t ForeignToken) Finding {
+	if r.For == TrustStatements && r.Subject == "" {
+		return Finding{"subject", true, "not looked at", orNone(t.Subject)}
+	}
+	return Finding{"subject", r.Subject.Matches(t.Subject), string(r.Subject), t.Subject}
+}
+
 // judgeType refuses tokens that were made for something else (RFC 8725 §3.11).
 func (r *TrustRule) judgeType(t ForeignToken) Finding {
 	allowed := []string{"", "jwt", "jose", "client-authentication+jwt"}
@@ -132,19 +141,23 @@ func (r *TrustRule) judgeAudience(t ForeignToken, ourIssuer string) Finding {
 	if len(allowed) == 0 {
 		allowed = []string{ourIssuer}
 	}
-	ok := len(t.Audience.Values) > 0
+	ok := len(t.Audience.Values) > 0 || r.For == TrustStatements && len(r.Audience) == 0 // RFC 7591 §2.3 asks for none
 	for _, a := range t.Audience.Values {
 		ok = ok && slices.Contains(allowed, a)
 	}
 	return Finding{"audience", ok, strings.Join(allowed, " "), orNone(strings.Join(t.Audience.Values, " "))}
 }
 
-func judgeExpiry(t ForeignToken, now time.Time) Finding {
+func (r *TrustRule) judgeExpiry(t ForeignToken, now time.Time) Finding {
 	f := Finding{Condition: "expires", Want: "exp in the future, nbf and iat not, by this clock: " + stamp(now), Got: orNone("")}
 	if !t.Expires.IsZero() {
 		f.Got = stamp(t.Expires)
 	}
 	latest := now.Add(TrustSkew)
+	if t.Expires.IsZero() && r.For == TrustStatements { // a statement may hold for good
+		f.OK = !t.IssuedAt.After(now.Add(TrustSkew))
+		return f
+	}
 	f.OK = !t.Expires.IsZero() && now.Before(t.Expires.Add(TrustSkew)) && !t.IssuedAt.After(latest) && !t.NotBefore.After(latest)
 	return f
 }
@@ -152,6 +165,9 @@ func judgeExpiry(t ForeignToken, now time.Time) Finding {
 // judgeAge: a token that was stolen long ago opens nothing, whatever exp its
 // issuer gave it. Without iat it may not have that long to live.
 func (r *TrustRule) judgeAge(t ForeignToken, now time.Time) Finding {
+	if r.For == TrustStatements { // a program carries the same one for as long as it lives
+		return Finding{"age", true, "not looked at", "not looked at"}
+	}
 	f := Finding{Condition: "age", Want: "at most " + r.MaxAge.String()}
 	age := t.Expires.Sub(now)
 	if !t.IssuedAt.IsZero() {
@@ -163,7 +179,7 @@ func (r *TrustRule) judgeAge(t ForeignToken, now time.Time) Finding {
 
 // judgeID: what can be spent once has a name (RFC 7523 §3).
 func (r *TrustRule) judgeID(t ForeignToken) Finding {
-	if r.Reusable {
+	if r.Reusable || r.For == TrustStatements {
 		return Finding{"jti", true, "not looked at", "not looked at"}
 	}
 	got := "there"

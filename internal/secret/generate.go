@@ -12,11 +12,12 @@ import (
 // The kinds of secret that offkey generates. The kind is readable in the secret,
 // so that whoever finds one knows what it opens.
 const (
-	KindClientSecret      = "cs"
-	KindRegistrationToken = "rt"
-	KindDeviceCode        = "dc"
-	KindCode              = "ac" // an authorization code
-	KindRefreshToken      = "rf"
+	KindClientSecret       = "cs"
+	KindRegistrationToken  = "rt" // lets a client register
+	KindRegistrationAccess = "ra" // lets a client change its registration
+	KindDeviceCode         = "dc"
+	KindCode               = "ac" // an authorization code
+	KindRefreshToken       = "rf"
 )
 
 const (

@@ -95,30 +95,37 @@ func (db *DB) UpdateClient(ctx context.Context, id string, update func(*client.C
 // revokes its tokens. An apikey that was mapped to it is mapped to none.
 func (db *DB) DeleteClient(ctx context.Context, id string, e audit.Event) error {
 	return db.change(ctx, func(x *tx) error {
-		n, err := x.exec(`DELETE FROM client WHERE id = ?`, id)
-		if err != nil {
-			return err
-		}
-		if n == 0 {
-			return fmt.Errorf("client %s: %w", id, client.ErrNotFound)
-		}
-		if err := x.unmapClient(id); err != nil {
-			return err
-		}
-		if err := x.forgetEnforcement(id); err != nil {
-			return err
-		}
-		if err := x.forgetTrust(id); err != nil {
-			return err
-		}
-		if err := x.revokeAll(token.RevokeClient, id); err != nil {
-			return err
-		}
-		if err := x.changed(ChangeClient, id); err != nil {
+		if err := x.deleteClient(id); err != nil {
 			return err
 		}
 		return x.record(e)
 	})
+}
+
+func (x *tx) deleteClient(id string) error {
+	n, err := x.exec(`DELETE FROM client WHERE id = ?`, id)
+	if err != nil {
+		return err
+	}
+	if n == 0 {
+		return fmt.Errorf("client %s: %w", id, client.ErrNotFound)
+	}
+	if err := x.unmapClient(id); err != nil {
+		return err
+	}
+	if err := x.forgetEnforcement(id); err != nil {
+		return err
+	}
+	if err := x.forgetTrust(id); err != nil {
+		return err
+	}
+	if err := x.revokeAll(token.RevokeClient, id); err != nil {
+		return err
+	}
+	if err := x.changed(ChangeClient, id); err != nil {
+		return err
+	}
+	return nil
 }
 
 // forgetEnforcement lets the next client of that id start anew.
@@ -181,7 +188,7 @@ func (db *DB) TouchClients(ctx context.Context, used map[string]map[string]time.
 			if err != nil {
 				return err
 			}
-			if _, err := x.exec(`UPDATE client SET last_used = ?, credentials = ? WHERE id = ?`, micros(c.LastUsed), stored, id); err != nil {
+			if _, err := x.exec(`UPDATE client SET last_used = ?, credentials = ?, unused_until = 0 WHERE id = ?`, micros(c.LastUsed), stored, id); err != nil {
 				return err
 			}
 		}

@@ -123,6 +123,14 @@ func useAll(t *testing.T, db *DB) {
 	ok(err)
 	ok(db.SetTrustDisabled(ctx, "tr_1", true, e))
 	ok(db.DeleteTrustRule(ctx, "tr_1", e))
+	ok(db.CreateRegistrationToken(ctx, &client.RegistrationToken{ID: "rt_1", Hash: secret.HashOf("rt_1"), UsesLeft: 2, Expires: now.Add(time.Hour)}, e))
+	_, err = db.RegistrationTokens(ctx)
+	ok(err)
+	for _, id := range []string{"cl_7", "cl_8"} {
+		ok(db.RegisterClient(ctx, client.Registration{Client: &client.Client{ID: id}, Token: secret.HashOf("rt_1"), UnusedUntil: now.Add(time.Hour), MostUnused: 9},
+			func(*client.Client, *client.RegistrationToken) error { return nil }, e))
+	}
+	ok(db.DeleteRegistrationToken(ctx, "rt_1", e))
 	_, err = db.TrafficFloor(ctx)
 	ok(err)
 	_, _, err = db.VerifyAudit(ctx)
@@ -173,7 +181,7 @@ func TestQueriesGoByIndex(t *testing.T) {
 	useAll(t, db)
 	// These read all that there is, of which there is little, or an end of it.
 	whole := []string{
-		"FROM route ORDER BY match", "FROM trust_rule ORDER BY id", "FROM setting", "FROM signing_key ORDER BY", "FROM sealed_apikey GROUP BY", "FROM sqlite_schema",
+		"FROM route ORDER BY match", "FROM trust_rule ORDER BY id", "FROM registration_token ORDER BY id", "FROM setting", "FROM signing_key ORDER BY", "FROM sealed_apikey GROUP BY", "FROM sqlite_schema",
 		"coalesce(min(seq), 1) FROM change_log", "(SELECT max(seq) FROM change_log)", "coalesce(min(hour), 0) FROM traffic", "SELECT ids FROM spent_assertion",
 		"FROM people_group ORDER BY name", "count(*) FROM people_group", "FROM person_group GROUP BY",
 		"FROM revocation WHERE expires > ? ORDER BY", "SELECT sqlite_version()",

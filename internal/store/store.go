@@ -157,6 +157,8 @@ const (
 	ChangePerson     = "person"
 	ChangeGroup      = "group" // of people
 	ChangeTrust      = "trust" // read all rules again
+
+	ChangeRegistrationToken = "registration_token"
 )
 
 // Change says that something is no longer as it was, for whoever keeps a view

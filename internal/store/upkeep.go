@@ -35,6 +35,8 @@ func (db *DB) Clean(ctx context.Context, now time.Time, limit int) (deleted int,
 					WHERE at < ? AND seq < (SELECT max(seq) FROM change_log) ORDER BY seq LIMIT ?)`, micros(now.Add(-keepChanges)), limit)
 			},
 			func(limit int) (int64, error) { return x.cleanGrants(now, limit) },
+			func(limit int) (int64, error) { return x.cleanRegistrationTokens(now, limit) },
+			func(limit int) (int64, error) { return x.cleanUnused(now, limit) },
 			func(limit int) (int64, error) {
 				return x.exec(`DELETE FROM person_link WHERE (purpose, person_id) IN (SELECT purpose, person_id FROM person_link WHERE expires < ? ORDER BY expires LIMIT ?)`, micros(now), limit)
 			},

@@ -39,6 +39,7 @@ func aClient(id string) *client.Client {
 		Exchange:         client.Exchange{From: []string{"cl_front"}, Resources: []string{"https://b.example.com"}, Act: client.ActRequired},
 		InitiateLoginURI: "https://acme.example/in", ClientURI: "https://acme.example", LogoURI: "https://acme.example/l.png",
 		PolicyURI: "https://acme.example/p", TosURI: "https://acme.example/t", Contacts: []string{"ops@acme.example"},
+		SectorIdentifierURI: "https://acme.example/sector", Quarantined: true,
 	}
 	for i, key := range publicKeys() {
 		c.Credentials = append(c.Credentials, client.Credential{ID: fmt.Sprintf("cr_2%d", i), Kind: client.KindJWK, Key: &key, Created: noon})

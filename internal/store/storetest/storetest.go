@@ -53,6 +53,10 @@ type Store interface {
 	CreateTrustRule(ctx context.Context, r *client.TrustRule, e audit.Event) error
 	SetTrustDisabled(ctx context.Context, id string, disabled bool, e audit.Event) error
 	DeleteTrustRule(ctx context.Context, id string, e audit.Event) error
+	RegisterClient(ctx context.Context, r client.Registration, decide func(*client.Client, *client.RegistrationToken) error, e audit.Event) error
+	RegistrationTokens(ctx context.Context) ([]*client.RegistrationToken, error)
+	CreateRegistrationToken(ctx context.Context, t *client.RegistrationToken, e audit.Event) error
+	DeleteRegistrationToken(ctx context.Context, id string, e audit.Event) error
 
 	SpendAssertion(ctx context.Context, clientID, jti string, expires time.Time) (fresh bool, err error)
 	SpendProof(ctx context.Context, jkt, jti string, expires time.Time) (fresh bool, err error)
@@ -166,6 +170,7 @@ func Run(t *testing.T, open Open) {
 		{"requests", testRequests},
 		{"consents", testConsents},
 		{"trust", testTrust},
+		{"registration", testRegistration},
 		{"traffic", testTraffic},
 		{"upkeep", testUpkeep},
 	} {

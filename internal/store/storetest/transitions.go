@@ -37,14 +37,24 @@ func transitions(b *trial) map[string]func(context.Context, audit.Event) error {
 
 	b.ok(b.CreateTrustRule(b.ctx(), aRule("tr_1", "cl_1"), did("trust.added")))
 	b.ok(b.CreateTrustRule(b.ctx(), aRule("tr_2", "cl_1"), did("trust.added")))
+	b.ok(b.CreateRegistrationToken(b.ctx(), aToken("rt_1", 2), did("registration_token.created")))
+	b.ok(b.CreateRegistrationToken(b.ctx(), aToken("rt_2", 1), did("registration_token.created")))
 
 	return map[string]func(context.Context, audit.Event) error{
 		"CreateTrustRule": func(ctx context.Context, e audit.Event) error {
 			return b.CreateTrustRule(ctx, aRule("tr_3", "cl_1"), e)
 		},
-		"SetTrustDisabled": func(ctx context.Context, e audit.Event) error { return b.SetTrustDisabled(ctx, "tr_1", true, e) },
-		"DeleteTrustRule":  func(ctx context.Context, e audit.Event) error { return b.DeleteTrustRule(ctx, "tr_2", e) },
-		"CreateClient":     func(ctx context.Context, e audit.Event) error { return b.CreateClient(ctx, plainClient("cl_new"), e) },
+		"RegisterClient": func(ctx context.Context, e audit.Event) error {
+			r := client.Registration{Client: plainClient("cl_self"), Token: secret.HashOf("rt_1")}
+			return b.RegisterClient(ctx, r, func(*client.Client, *client.RegistrationToken) error { return nil }, e)
+		},
+		"CreateRegistrationToken": func(ctx context.Context, e audit.Event) error {
+			return b.CreateRegistrationToken(ctx, aToken("rt_3", 1), e)
+		},
+		"DeleteRegistrationToken": func(ctx context.Context, e audit.Event) error { return b.DeleteRegistrationToken(ctx, "rt_2", e) },
+		"SetTrustDisabled":        func(ctx context.Context, e audit.Event) error { return b.SetTrustDisabled(ctx, "tr_1", true, e) },
+		"DeleteTrustRule":         func(ctx context.Context, e audit.Event) error { return b.DeleteTrustRule(ctx, "tr_2", e) },
+		"CreateClient":            func(ctx context.Context, e audit.Event) error { return b.CreateClient(ctx, plainClient("cl_new"), e) },
 		"UpdateClient": func(ctx context.Context, e audit.Event) error {
 			_, err := b.UpdateClient(ctx, "cl_1", func(c *client.Client) error { c.Status = client.Disabled; return nil }, e)
 			return err
@@ -114,6 +124,8 @@ func (b *trial) everything() any {
 	b.ok(err)
 	trust, err := b.TrustRules(b.ctx())
 	b.ok(err)
+	registering, err := b.RegistrationTokens(b.ctx())
+	b.ok(err)
 	sealed, err := b.SealedAPIKeys(b.ctx())
 	b.ok(err)
 	for _, id := range []string{"gr_new", "gr_kept", "gr_family", "gr_again"} {
@@ -122,13 +134,13 @@ func (b *trial) everything() any {
 			grants = append(grants, g)
 		}
 	}
-	return []any{grants, trust, shown(clients...), shownKeys(keys...), signing, routes, settings, sealed, b.revoked(), b.entries(), b.changes()}
+	return []any{grants, trust, registering, shown(clients...), shownKeys(keys...), signing, routes, settings, sealed, b.revoked(), b.entries(), b.changes()}
 }
 
 func testTransitions(t *testing.T, open Open) {
 	names := []string{
 		"IssueCode", "KeepGrant", "StartFamily", "RevokeGranted", "CreateClient", "UpdateClient", "DeleteClient", "Revoke", "AddSigningKey", "DropSigningKey", "ImportAPIKeys", "LearnAPIKey",
-		"CreateTrustRule", "SetTrustDisabled", "DeleteTrustRule",
+		"CreateTrustRule", "SetTrustDisabled", "DeleteTrustRule", "RegisterClient", "CreateRegistrationToken", "DeleteRegistrationToken",
 		"UpdateAPIKeys", "ContainAPIKey", "SealAPIKey", "RegisterUpgrade", "SetRoute", "DeleteRoute", "UpdateSettings",
 	}
 	t.Run("each is one with its audit entry: when that cannot be written nothing has happened", func(t *testing.T) {

@@ -55,7 +55,7 @@ func (s *Server) metadataFor(scopes oauth.Scope) oauth.ServerMetadata {
 	if s.options.Federation != nil {
 		m.GrantTypesSupported = append(m.GrantTypesSupported, oauth.GrantJWTBearer)
 	}
-	if s.options.Registrar != nil {
+	if s.takesRegistrations() {
 		m.RegistrationEndpoint = s.endpoint(pathRegister)
 	}
 	if s.options.MTLSBase != "" {

@@ -3,6 +3,7 @@ package authserver
 import (
 	"cmp"
 	"context"
+	"errors"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -24,8 +25,8 @@ type Registrar interface {
 	Register(ctx context.Context, apikey string, md oauth.ClientMetadata, source netip.Addr) (*client.Client, error)
 }
 
-// handleRegister is dynamic registration with an apikey as the initial access
-// token (RFC 7591 §3).
+// handleRegister is dynamic registration (RFC 7591 §3): with an apikey as the
+// initial access token, or as selfregister.go has it.
 func (s *Server) handleRegister(w http.ResponseWriter, r *http.Request) {
 	resp, err := s.register(w, r)
 	if err != nil {
@@ -35,32 +36,42 @@ func (s *Server) handleRegister(w http.ResponseWriter, r *http.Request) {
 	writeSecret(w, http.StatusCreated, resp)
 }
 
-func (s *Server) register(w http.ResponseWriter, r *http.Request) (registration, error) {
+func (s *Server) register(w http.ResponseWriter, r *http.Request) (any, error) {
 	apikey, err := readBearer(r)
-	if err != nil {
-		return registration{}, err
+	if (err == nil || errors.Is(err, errNoApikey)) && s.registersItself(apikey) {
+		return s.registerItself(w, r, apikey)
 	}
+	switch {
+	case err != nil:
+		return nil, err
+	case s.options.Registrar == nil || isRegistrationToken(apikey):
+		return nil, oauth.InvalidToken("the credential opens no registration here")
+	}
+	return s.registerByAPIKey(w, r, apikey)
+}
+
+func (s *Server) registerByAPIKey(w http.ResponseWriter, r *http.Request, apikey string) (upgraded, error) {
 	source := s.options.Source(r)
 	if err := s.checkSource(source); err != nil {
-		return registration{}, err
+		return upgraded{}, err
 	}
 	md, err := readMetadata(w, r)
 	if err != nil {
-		return registration{}, err
+		return upgraded{}, err
 	}
 	c, err := s.options.Registrar.Register(r.Context(), apikey, md, source)
 	if err != nil {
 		if e, named := asOAuth(err); named && e.Status == http.StatusUnauthorized {
 			s.countGuess(source)
 		}
-		return registration{}, err
+		return upgraded{}, err
 	}
-	return registered(c, md), nil
+	return upgradedTo(c, md), nil
 }
 
 // errNoApikey answers a registration without credential. Its challenge is bare
 // (RFC 6750 §3.1), its body says what is missing.
-var errNoApikey = oauth.InvalidToken("registration needs the apikey as initial access token: Authorization: Bearer, then the apikey")
+var errNoApikey = oauth.InvalidToken("registration needs an initial access token, such as the apikey: Authorization: Bearer, then the token")
 
 // readBearer reads the initial access token: from the header alone, for the
 // apikey must not travel in a URL on its last journey (RFC 7591 §3, RFC 6750
@@ -221,17 +232,17 @@ func checkNames(md *oauth.ClientMetadata) error {
 	return nil
 }
 
-// registration is the answer to a registration: what is registered, which may be
+// upgraded is the answer to a registration with an apikey: what is registered, which may be
 // less than was asked for (RFC 7591 §3.2.1).
-type registration struct {
+type upgraded struct {
 	oauth.ClientInformation
 	Status       string `json:"offkey_status,omitempty"` // "pending", or left out
 	Reason       string `json:"offkey_reason,omitempty"`
 	PendingScope string `json:"offkey_pending_scope,omitempty"`
 }
 
-func registered(c *client.Client, md oauth.ClientMetadata) registration {
-	resp := registration{
+func upgradedTo(c *client.Client, md oauth.ClientMetadata) upgraded {
+	resp := upgraded{
 		ClientInformation: oauth.ClientInformation{
 			ClientID: c.ID, ClientIDIssuedAt: c.Created.Unix(),
 			ClientMetadata: oauth.ClientMetadata{

@@ -36,6 +36,10 @@ func (s *Server) Handler() http.Handler {
 			h.ServeHTTP(w, r)
 			return
 		}
+		if strings.HasPrefix(r.URL.Path, s.prefix+pathRegister+"/") && s.options.SelfRegistered != nil {
+			cors(methods{http.MethodGet: s.handleManaged, http.MethodPut: s.handleManaged, http.MethodDelete: s.handleManaged}).ServeHTTP(w, r)
+			return
+		}
 		http.Error(w, "nothing is here: the metadata of this authorization server is at "+oauth.WellKnownURL(s.options.Issuer, oauth.SuffixAuthorizationServer), http.StatusNotFound)
 	})
 }
@@ -56,7 +60,7 @@ func (s *Server) makeRoutes(prefix string) map[string]http.Handler {
 	if prefix != "" {
 		routes[prefix] = get(s.handleRoot)
 	}
-	if s.options.Registrar != nil {
+	if s.takesRegistrations() {
 		routes[prefix+pathRegister] = cors(post(s.handleRegister))
 	}
 	if s.options.Browser != nil {
@@ -96,7 +100,7 @@ func (m methods) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (m methods) allowed() string {
 	var names []string
-	for _, name := range []string{http.MethodGet, http.MethodHead, http.MethodPost} {
+	for _, name := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodDelete} {
 		if _, ok := m[name]; ok {
 			names = append(names, name)
 		}

@@ -9,6 +9,7 @@
 package authserver
 
 import (
+	"context"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -77,8 +78,16 @@ type Options struct {
 	// it from then on.
 	Revocations *token.Revocations
 	Revoker     Revoker
-	Registrar   Registrar // nil: no /register
-	Exchanger   Exchanger // nil: apikeys are not exchanged
+	Registrar   Registrar // nil: no apikey registers a client
+	// Registration says who registers without an apikey; "" is nobody.
+	Registration   string
+	SelfRegistered RegistrationStore // nil: nobody does
+	// APIScopes are those that routes ask for: what clients that registered on
+	// nobody's word may ask people for. nil: none.
+	APIScopes func() oauth.Scope
+	// Fetch gets a document that a client names, through the guard; nil: none.
+	Fetch     func(ctx context.Context, url string) ([]byte, error)
+	Exchanger Exchanger // nil: apikeys are not exchanged
 	// Browser is where people answer, and what follows is needed with it. nil: no
 	// authorization endpoint, and nothing else that people take part in.
 	Browser Browser
@@ -131,22 +140,23 @@ type Options struct {
 
 // Server is the authorization server. Safe for concurrent use.
 type Server struct {
-	options   Options
-	base      string // the issuer without a last slash: endpoints follow
-	prefix    string // the path of base
-	targets   grant.Targets
-	subjects  token.Subjects
-	auth      *clientauth.Authenticator
-	failures  *clientauth.Failures
-	grants    map[string]authenticatedGrant
-	exchange  *grant.APIKeyExchange // nil: apikeys are not exchanged
-	device    *devices              // nil: no device flow
-	usage     usage
-	metadata  []byte
-	routes    map[string]http.Handler
-	compatLog *limit.Limiter
-	revokes   *limit.Limiter // by client: each leaves an audit entry
-	pushes    *limit.Limiter // by public clients, by source
+	options       Options
+	base          string // the issuer without a last slash: endpoints follow
+	prefix        string // the path of base
+	targets       grant.Targets
+	subjects      token.Subjects
+	auth          *clientauth.Authenticator
+	failures      *clientauth.Failures
+	grants        map[string]authenticatedGrant
+	exchange      *grant.APIKeyExchange // nil: apikeys are not exchanged
+	device        *devices              // nil: no device flow
+	usage         usage
+	metadata      []byte
+	routes        map[string]http.Handler
+	compatLog     *limit.Limiter
+	revokes       *limit.Limiter // by client: each leaves an audit entry
+	pushes        *limit.Limiter // by public clients, by source
+	registrations *limit.Limiter // on nobody's word, by source
 }
 
 // New makes a Server. Its errors are about options.
@@ -155,7 +165,7 @@ func New(o Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("authorization server: %w", err)
 	}
-	s := &Server{options: o, base: strings.TrimSuffix(o.Issuer, "/"), failures: clientauth.NewFailures(o.Limits), compatLog: limit.New(1.0/3600, 1, 1<<10), revokes: limit.New(10, 200, 1<<14), pushes: newPushLimiter()}
+	s := &Server{options: o, base: strings.TrimSuffix(o.Issuer, "/"), failures: clientauth.NewFailures(o.Limits), compatLog: limit.New(1.0/3600, 1, 1<<10), revokes: limit.New(10, 200, 1<<14), pushes: newPushLimiter(), registrations: newRegistrationLimiter()}
 	s.auth, err = clientauth.New(clientauth.Options{
 		Issuer: o.Issuer, TokenEndpoint: s.endpoint(pathToken), Clients: o.Clients, Spender: o.Spender, KeySets: o.KeySets, Federation: o.Federation,
 		Failures: s.failures, Now: o.Now, AssertionLife: o.AssertionLife, ClientCAs: o.ClientCAs, Failed: o.Metrics.authFailed, Compat: s.compatUsed, Used: s.usage.note,

@@ -57,6 +57,9 @@ func (s *Server) issueToken(w http.ResponseWriter, r *http.Request) (oauth.Token
 		return oauth.TokenResponse{}, err
 	}
 	s.options.Metrics.tokenIssued(how)
+	if !authorization.Client.Confidential() { // others are noted by their credential
+		s.usage.note(authorization.Client.ID, "", began)
+	}
 	resp := oauth.TokenResponse{
 		RefreshToken: authorization.RefreshToken.Reveal(), IDToken: idToken,
 		AccessToken: issued.Token, TokenType: oauth.TokenTypeBearer, Scope: issued.Scope.String(),

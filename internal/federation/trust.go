@@ -307,7 +307,7 @@ func misfit(nearest []client.Finding) error {
 // spend uses the jti up, of all tokens of the issuer (RFC 7523 §3). It is the
 // only step that writes.
 func (t *Trust) spend(ctx context.Context, r *client.TrustRule, token client.ForeignToken) error {
-	if r.Reusable {
+	if r.Reusable || r.For == client.TrustStatements {
 		return nil
 	}
 	expires := token.Expires

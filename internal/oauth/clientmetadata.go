@@ -48,7 +48,9 @@ type ClientMetadata struct {
 	PostLogoutRedirectURIs           []string `json:"post_logout_redirect_uris,omitempty"`
 	BackchannelLogoutURI             string   `json:"backchannel_logout_uri,omitempty"`
 	BackchannelLogoutSessionRequired bool     `json:"backchannel_logout_session_required,omitempty"`
+	InitiateLoginURI                 string   `json:"initiate_login_uri,omitempty"`
 	IDTokenSignedResponseAlg         string   `json:"id_token_signed_response_alg,omitempty"`
+	RequestObjectSigningAlg          string   `json:"request_object_signing_alg,omitempty"` // RFC 9101 §10.5
 	SubjectType                      string   `json:"subject_type,omitempty"`
 	SectorIdentifierURI              string   `json:"sector_identifier_uri,omitempty"`
 	DefaultMaxAge                    *int64   `json:"default_max_age,omitempty"`

@@ -101,7 +101,7 @@ func judgeConsent(q session.Request, f facts) need {
 	switch {
 	case scope.IsZero() && !q.Ask.Scope.IsZero():
 		return needConsent // the page says that there is nothing to allow
-	case !q.Demand.Prompts("consent") && f.consent.Covers(scope, session.FingerprintOf(f.client)):
+	case !q.Demand.Prompts("consent") && !f.client.Quarantined && f.consent.Covers(scope, session.FingerprintOf(f.client)):
 		return needNothing
 	}
 	return needConsent

@@ -20,6 +20,8 @@ type clientsCmd struct {
 	Enable  clientsEnableCmd  `cmd:"" help:"Take a disabled client back."`
 	Revoke  clientsRevokeCmd  `cmd:"" help:"Refuse what a client was issued until now."`
 	Delete  clientsDeleteCmd  `cmd:"" help:"Delete a client."`
+
+	RegistrationToken registrationTokenCmd `cmd:"" name:"registration-token" help:"Tokens with which clients register themselves: create, list, revoke."`
 }
 
 type clientDoc struct {

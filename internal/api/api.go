@@ -32,6 +32,7 @@ type Store interface {
 	AuditLog
 	SigningStore
 	TrustStore
+	RegistrationTokenStore
 	// Check looks whether the data file is whole.
 	Check(ctx context.Context) error
 }
@@ -121,6 +122,10 @@ func (s *Server) endpoints() []endpoint {
 		{"POST /clients/{id}/keys", s.addClientKeys},
 		{"POST /clients/{id}/revoke", s.revokeClient},
 		{"DELETE /clients/{id}/credentials/{credential}", s.deleteCredential},
+
+		{"GET /registration-tokens", s.listRegistrationTokens},
+		{"POST /registration-tokens", s.createRegistrationToken},
+		{"DELETE /registration-tokens/{id}", s.revokeRegistrationToken},
 
 		{"GET /trust", s.listTrust},
 		{"POST /trust", s.addTrust},

@@ -179,6 +179,7 @@ func (a *App) buildIssuer(cfg *config.Loaded, f *flows) (*authserver.Server, err
 	if err := a.bindTokens(cfg, f, &o); err != nil {
 		return nil, err
 	}
+	a.letClientsRegister(cfg, fetcher, &o)
 	a.letPeopleGrant(cfg, f, &o)
 	f.poster = fetcher
 	if cfg.Migration.Upgrade != "off" {

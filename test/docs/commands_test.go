@@ -203,6 +203,10 @@ func withShape(t *testing.T, rows map[string]string, command string) *shape {
 		base, item = "people groups list", "groups"
 	case command == "clients revoke":
 		return readShape(t, own[1])
+	case strings.HasPrefix(command, "clients registration-token ") && words[2] != "list":
+		base, item = "clients registration-token list", "registration_tokens"
+	case command == "clients registration-token list":
+		return readShape(t, own[1])
 	case words[0] == "clients" && words[1] != "list":
 		base, item = "clients list", "clients"
 	case words[0] == "trust" && words[1] != "list" && words[1] != "test":
@@ -361,7 +365,8 @@ func TestTheReferenceNamesWhatIsPrinted(t *testing.T) {
 		{"people", "list"}, {"people", "reset-password", "ana"}, {"people", "reset-mfa", "ana", "--yes"}, {"people", "sessions", "ana"}, {"people", "revoke", "ana"},
 		{"people", "disable", "ana"}, {"people", "show", "ana"}, {"people", "enable", "ana"}, {"people", "import", in("people.csv")}, {"people", "groups", "delete", "buyers", "--yes"},
 		{"people", "delete", "ana", "--yes"}, {"people", "list"}, {"revoke", "--all", "--dry-run"},
-		{"clients", "create", "--name", "deploy", "--auth", "federated_jwt"}, {"trust", "add", "--client", "deploy", "--github", "acme/shop"}, {"trust", "list"}, {"trust", "show", "github:acme/shop"},
+		{"clients", "create", "--name", "deploy", "--auth", "federated_jwt"}, {"trust", "add", "--client", "deploy", "--github", "acme/shop"}, {"trust", "list"}, {"clients", "registration-token", "create", "--name", "acme"}, {"clients", "registration-token", "list"},
+		{"clients", "registration-token", "revoke", "acme"}, {"trust", "show", "github:acme/shop"},
 		{"trust", "disable", "github:acme/shop"}, {"trust", "enable", "github:acme/shop"}, {"trust", "remove", "github:acme/shop", "--yes"},
 	} {
 		run(args, operator...)

@@ -85,7 +85,7 @@ func (s *Server) writeError(w http.ResponseWriter, r *http.Request, err error) {
 		w.Header().Set("Retry-After", "1")
 	}
 	s.logError(r, err, answer)
-	if answer.Status == http.StatusUnauthorized {
+	if answer.Status == http.StatusUnauthorized || answer.Code == oauth.CodeInsufficientScope { // RFC 6750 §3
 		w.Header().Set("WWW-Authenticate", challenge(answer))
 	}
 	status := answer.Status

@@ -3,6 +3,7 @@ package authserver_test
 import (
 	"context"
 	"crypto/sha256"
+	"crypto/sha512"
 	"encoding/base64"
 	"net/http"
 	"net/http/httptest"
@@ -15,6 +16,7 @@ import (
 	"github.com/offkey/offkey/internal/authserver"
 	"github.com/offkey/offkey/internal/client"
 	"github.com/offkey/offkey/internal/directory"
+	"github.com/offkey/offkey/internal/jose"
 	"github.com/offkey/offkey/internal/oauth"
 	"github.com/offkey/offkey/internal/secret"
 	"github.com/offkey/offkey/internal/session"
@@ -52,6 +54,7 @@ func (p *pages) Begin(w http.ResponseWriter, r *http.Request, q session.Request)
 	cookie := p.cookie(r)
 	s, signedIn := p.sessions[cookie]
 	good := signedIn && q.Demand.Meets(s) && !q.Demand.Prompts("login") && !q.Demand.Prompts("select_account")
+	good = good && q.Kind != session.ForLogout
 	allowed := good && p.consents[s.PersonID+" "+q.ClientID].Covers(q.Ask.Scope) && !q.Demand.Prompts("consent")
 	switch {
 	case allowed:
@@ -367,4 +370,14 @@ func (a answer) want(t *testing.T, status int) {
 	if a.status != status {
 		t.Errorf("%d %s, want %d", a.status, a.body, status)
 	}
+}
+
+// halfHash is at_hash by the book (OIDC Core §3.1.3.6).
+func halfHash(token string, alg jose.Algorithm) string {
+	if alg == jose.EdDSA {
+		sum := sha512.Sum512([]byte(token))
+		return base64.RawURLEncoding.EncodeToString(sum[:32])
+	}
+	sum := sha256.Sum256([]byte(token))
+	return base64.RawURLEncoding.EncodeToString(sum[:16])
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/offkey/offkey/internal/audit"
@@ -158,6 +159,9 @@ func (s *Server) peopleMetadata(m *oauth.ServerMetadata) {
 	m.PushedAuthorizationRequestEndpoint = s.endpoint(pathPAR)
 	m.RequirePushedAuthorizationRequests = s.options.RequirePAR
 	m.GrantTypesSupported = append([]string{oauth.GrantAuthorizationCode, oauth.GrantRefreshToken}, m.GrantTypesSupported...)
+	m.ScopesSupported = directory.MayGrant().Union(m.ScopesSupported)
+	m.TokenEndpointAuthMethodsSupported = append(slices.Clone(m.TokenEndpointAuthMethodsSupported), oauth.AuthNone)
+	m.RevocationEndpointAuthMethodsSupported = append(slices.Clone(m.RevocationEndpointAuthMethodsSupported), oauth.AuthNone)
 	m.ResponseTypesSupported = []string{"code"}
 	m.ResponseModesSupported = []string{oauth.ModeQuery, oauth.ModeFormPost}
 	m.CodeChallengeMethodsSupported = []string{"S256"}

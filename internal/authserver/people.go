@@ -29,18 +29,15 @@ func (s *Server) usePeople(o Options) {
 	o.WantKey(jose.RS256) // OIDC Core §15.1
 }
 
-// keepForPerson does for a grant of a person what the token endpoint does for
-// all of them, whichever way it was made: the subject is the one that the client
+// keepForPerson does for what a person allowed what the token endpoint does for
+// all of it, whichever way it was allowed: the subject is the one that the client
 // knows, and a refresh token begins where the grant and the client allow it.
-func (s *Server) keepForPerson(ctx context.Context, a *token.Authorization) error {
-	if s.options.Browser == nil || a.Login.PersonID == "" || a.Client == nil {
+func (s *Server) keepForPerson(ctx context.Context, grantType string, a *token.Authorization) (err error) {
+	if s.options.Browser == nil || a.Login.PersonID == "" || a.Client == nil || !isOfPerson(grantType) {
 		return nil
 	}
 	a.Subject = s.subjects.Of(a.Client, a.Login.PersonID)
-	if a.GrantID == "" {
-		return nil
-	}
-	err := s.keep(ctx, a)
+	err = s.keep(ctx, a)
 	if errors.Is(err, token.ErrRevoked) {
 		return oauth.InvalidGrant("what the person allowed was revoked").WithCause(err)
 	}
@@ -86,7 +83,7 @@ func (s *Server) startFamily(ctx context.Context, a *token.Authorization, e audi
 // idToken makes the ID token of a grant that asks for one (OIDC Core §3.1.3.3,
 // §12.2).
 func (s *Server) idToken(ctx context.Context, grantType string, a token.Authorization, access token.Issued) (string, error) {
-	if s.options.Browser == nil || a.Login.PersonID == "" || !access.Scope.Has("openid") || !bringsIDToken(grantType) {
+	if s.options.Browser == nil || a.Login.PersonID == "" || !access.Scope.Has("openid") || !isOfPerson(grantType) {
 		return "", nil
 	}
 	more := map[string]json.RawMessage{}
@@ -100,9 +97,9 @@ func (s *Server) idToken(ctx context.Context, grantType string, a token.Authoriz
 	return s.options.TokenIssuer.IssueIDToken(a, access, more)
 }
 
-// bringsIDToken reports whether an ID token comes with the tokens of a grant: not
-// with those of an exchange, which are for an API.
-func bringsIDToken(grantType string) bool {
+// isOfPerson reports whether a grant is what a person allowed a client: that of a
+// token that is exchanged is not, it is another's.
+func isOfPerson(grantType string) bool {
 	return grantType == oauth.GrantAuthorizationCode || grantType == oauth.GrantRefreshToken || grantType == oauth.GrantDeviceCode
 }
 
@@ -118,7 +115,7 @@ func (s *Server) awaitKey(ctx context.Context, grantType string, c *client.Clien
 		_, err := s.options.Ring().SignerFor(alg, s.options.Now())
 		return err == nil
 	}
-	if s.options.Browser == nil || !bringsIDToken(grantType) || !c.Scopes.Has("openid") || ready() {
+	if s.options.Browser == nil || !isOfPerson(grantType) || !c.Scopes.Has("openid") || ready() {
 		return nil
 	}
 	s.options.WantKey(alg)

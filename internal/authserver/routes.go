@@ -64,7 +64,7 @@ func (s *Server) makeRoutes(prefix string) map[string]http.Handler {
 		routes[prefix+pathRegister] = cors(post(s.handleRegister))
 	}
 	if s.options.Browser != nil {
-		routes[prefix+pathAuthorize] = methods{http.MethodGet: s.handleAuthorize, http.MethodHead: s.handleAuthorize, http.MethodPost: s.handleAuthorize} // no CORS: OAuth 2.1 §3.1
+		routes[prefix+pathAuthorize] = methods{http.MethodGet: s.handleAuthorize, http.MethodPost: s.handleAuthorize} // no CORS: OAuth 2.1 §3.1
 		routes[prefix+pathAuthorizeDone] = methods{http.MethodGet: s.handleAuthorizeDone}
 		routes[prefix+pathUserinfo] = cors(methods{http.MethodGet: s.handleUserinfo, http.MethodHead: s.handleUserinfo, http.MethodPost: s.handleUserinfo})
 		routes[prefix+pathLogout] = methods{http.MethodGet: s.handleLogout, http.MethodPost: s.handleLogout}

@@ -45,7 +45,7 @@ func (s *Server) issueToken(w http.ResponseWriter, r *http.Request) (oauth.Token
 		return oauth.TokenResponse{}, err
 	}
 	authorization.At = began
-	if err := s.keepForPerson(r.Context(), &authorization); err != nil {
+	if err := s.keepForPerson(r.Context(), form.Value("grant_type"), &authorization); err != nil {
 		return oauth.TokenResponse{}, err
 	}
 	issued, err := s.options.TokenIssuer.Issue(authorization)

@@ -33,10 +33,13 @@ func (s *Server) usePeople(o Options) {
 // all of it, whichever way it was allowed: the subject is the one that the client
 // knows, and a refresh token begins where the grant and the client allow it.
 func (s *Server) keepForPerson(ctx context.Context, grantType string, a *token.Authorization) (err error) {
-	if s.options.Browser == nil || a.Login.PersonID == "" || a.Client == nil || !isOfPerson(grantType) {
+	if s.options.Browser == nil || a.Login.PersonID == "" || a.Client == nil {
 		return nil
 	}
 	a.Subject = s.subjects.Of(a.Client, a.Login.PersonID)
+	if !isOfPerson(grantType) {
+		return nil
+	}
 	err = s.keep(ctx, a)
 	if errors.Is(err, token.ErrRevoked) {
 		return oauth.InvalidGrant("what the person allowed was revoked").WithCause(err)

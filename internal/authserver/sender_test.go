@@ -256,7 +256,10 @@ func newKey(t testing.TB) *ecdsa.PrivateKey {
 // over posts a token request over a TLS connection with that certificate.
 func (w *world) over(cert *x509.Certificate, header http.Header, more ...string) answer {
 	w.t.Helper()
-	form := values(append([]string{"grant_type", oauth.GrantClientCredentials}, more...)...)
+	form := values(more...)
+	if !form.Has("grant_type") {
+		form.Set("grant_type", oauth.GrantClientCredentials)
+	}
 	r := httptest.NewRequest(http.MethodPost, "/token", strings.NewReader(form.Encode()))
 	r.Header = proving(header, header["Dpop"]...)
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
@@ -416,4 +419,40 @@ func TestTheFAPIProfileHoldsATokenRequest(t *testing.T) {
 			t.Errorf("%v", got)
 		}
 	})
+}
+
+func TestAPublicClientGetsTokensBoundToItsCertificate(t *testing.T) {
+	// checklist_158: it proves nothing by it, but that it still has the key.
+	w := newPeopleWorld(t)
+	c := cli()
+	c.CertificateBound = true
+	w.add(c)
+	key := newKey(t)
+	cert := (&authority{t, w.world, nil, key}).issue(&key.PublicKey, edge())
+	code, shown := w.began("cli", "scope", "read:orders")
+	w.answered(shown)
+	w.poll("cli", code).refused(400, "invalid_request", "mtls_endpoint_aliases")
+	a := w.over(cert, nil, "grant_type", oauth.GrantDeviceCode, "client_id", "cli", "device_code", code)
+	if got := cnf(t, a.ok())["x5t#S256"]; got != token.CertificateThumbprint(cert.Raw) {
+		t.Errorf("bound to %v", got)
+	}
+}
+
+func TestIntrospectionSaysHowThePersonSignedIn(t *testing.T) {
+	// checklist_175
+	w := newWorld(t)
+	c := billing()
+	c.Resources = []string{api}
+	_, basic := w.withSecret(c)
+	issued, err := token.NewIssuer(issuerURL, w.manager.Current, w.now).Issue(token.Authorization{
+		Client: &client.Client{ID: "app"}, Subject: "pe_1", Resources: []string{api}, Life: time.Minute,
+		Login: token.Login{PersonID: "pe_1", ACR: "urn:mfa", AuthTime: w.now().Truncate(time.Second)},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := w.post("/introspect", basic, values("token", issued.Token)).json
+	if got["acr"] != "urn:mfa" || got["auth_time"] != float64(w.now().Unix()) {
+		t.Errorf("%v", got)
+	}
 }

@@ -144,7 +144,7 @@ func TestABoundTokenPassesWithAProofOfItsKeyAlone(t *testing.T) {
 			}
 		})
 	}
-	t.Run("checklist_147 stolen with its proof by whoever has another key", func(t *testing.T) {
+	t.Run("checklist_147 G-15 a remembered token opens nothing for whoever has another key", func(t *testing.T) {
 		sum := sha256.Sum256([]byte(h.token))
 		if p := h.call(path, other.proof(t, path, "ath", base64.RawURLEncoding.EncodeToString(sum[:]))).problem(t); !strings.Contains(p.Detail, "Another key") && !strings.Contains(p.Detail, "another key") {
 			t.Errorf("%s: %s", p.Code, p.Detail)

@@ -122,12 +122,13 @@ func (s *Server) principal(ctx context.Context, p trial) (policy.Principal, erro
 		if c.Status == client.Disabled { // its tokens are refused
 			return policy.Principal{Kind: policy.BadToken}, nil
 		}
-		return policy.Principal{Kind: policy.TokenClient, ID: c.ID, ClientID: c.ID, Scope: scope}, nil
+		return policy.Principal{Kind: policy.TokenClient, ID: c.ID, ClientID: c.ID, Scope: scope, DPoP: c.DPoPBound}, nil
 	}
 	return policy.Principal{}, nil
 }
 
-// tokenPrincipal judges a token as the gateway does.
+// tokenPrincipal judges a token as the gateway does where whoever sends it holds
+// what it is bound to.
 func (s *Server) tokenPrincipal(ctx context.Context, raw string) (policy.Principal, error) {
 	verified, err := s.o.Verify(raw)
 	var refused *oauth.Error
@@ -140,12 +141,15 @@ func (s *Server) tokenPrincipal(ctx context.Context, raw string) (policy.Princip
 		return policy.Principal{}, err
 	}
 	id, from := verified.ClientID(), verified.Claims().APIKeyID
-	if from == "" {
-		return policy.Principal{Kind: policy.TokenClient, ID: id, ClientID: id, Scope: verified.Scope()}, nil
+	p := policy.Principal{Kind: policy.TokenClient, ID: id, ClientID: id, Scope: verified.Scope()}
+	if from != "" {
+		k, err := s.store.APIKey(ctx, from)
+		if err != nil && !errors.Is(err, apikey.ErrNotFound) {
+			return policy.Principal{}, err
+		}
+		p = policy.OfExchangedToken(id, verified.Scope(), k) // k is nil where it is gone
 	}
-	k, err := s.store.APIKey(ctx, from)
-	if err != nil && !errors.Is(err, apikey.ErrNotFound) {
-		return policy.Principal{}, err
-	}
-	return policy.OfExchangedToken(id, verified.Scope(), k), nil // k is nil where it is gone
+	login := verified.Login()
+	p.DPoP, p.ACR, p.AuthTime = verified.Confirmation().JKT != "", login.ACR, login.AuthTime
+	return p, nil
 }

@@ -13,9 +13,14 @@ import (
 // issue makes an access token for a client.
 func (w *world) issue(issuer, clientID string, scope ...string) string {
 	w.t.Helper()
-	made, err := token.NewIssuer(issuer, w.ring.Current, w.now).Issue(token.Authorization{
-		Client: &client.Client{ID: clientID}, Subject: clientID, Scope: oauth.Scope(scope), Resources: []string{resourceURL}, Life: time.Hour,
-	})
+	return w.issueAs(issuer, token.Authorization{Client: &client.Client{ID: clientID}, Subject: clientID, Scope: oauth.Scope(scope)})
+}
+
+// issueAs makes one that says more.
+func (w *world) issueAs(issuer string, a token.Authorization) string {
+	w.t.Helper()
+	a.Resources, a.Life = []string{resourceURL}, time.Hour
+	made, err := token.NewIssuer(issuer, w.ring.Current, w.now).Issue(a)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -24,12 +29,15 @@ func (w *world) issue(issuer, clientID string, scope ...string) string {
 
 func TestATrialIsAnsweredAsTheGatewayWould(t *testing.T) {
 	w := newWorldWith(t, strings.Replace(plainConfig, "gateway:\n",
-		"gateway:\n  enforce: on\n  routes: [{match: \"GET /health\", auth: none}, {match: \"GET /v1/orders/**\", scopes: [read:orders]}]\n", 1))
+		"gateway:\n  enforce: on\n  routes: [{match: \"GET /health\", auth: none}, {match: \"GET /v1/orders/**\", scopes: [read:orders]}, {match: \"GET /v1/bound\", dpop: required}, {match: \"GET /v1/strong\", acr: [urn:mfa], max_age: 5m}]\n", 1))
 	const value = "some-key-0123456789-abcd"
 	id := w.apikey(value, "nightly", "")
 	retired := w.apikey("some-key-0123456789-efgh", "", "")
 	w.ask(200, "POST", "/stage", map[string]any{"stage": "retired", "apikeys": []string{retired}})
 	c := w.client("billing", "client_secret_basic").text("client_id")
+	w.client("sealed", "client_secret_basic", "dpop_bound_access_tokens", true)
+	bound := w.issueAs(issuerURL, token.Authorization{Client: &client.Client{ID: c}, Confirmation: token.Confirmation{JKT: "thumbprint"}})
+	strong := w.issueAs(issuerURL, token.Authorization{Client: &client.Client{ID: c}, Login: token.Login{PersonID: "pe_1", ACR: "urn:mfa", AuthTime: w.now()}})
 
 	tests := []struct {
 		name           string
@@ -50,6 +58,12 @@ func TestATrialIsAnsweredAsTheGatewayWould(t *testing.T) {
 		{"a token without the scope", map[string]any{"path": "/v1/orders/7", "token": w.issue(issuerURL, c)}, "deny", "insufficient_scope", "GET /v1/orders/**"},
 		{"a token that was changed", map[string]any{"path": "/v1/orders/7", "token": w.issue(issuerURL, c, "read:orders") + "x"}, "deny", "invalid_token", "GET /v1/orders/**"},
 		{"a token of another issuer", map[string]any{"path": "/v1/orders/7", "token": w.issue("https://other.example", c, "read:orders")}, "deny", "token_foreign", "GET /v1/orders/**"},
+		{"a token where a bound one is needed", map[string]any{"path": "/v1/bound", "token": w.issue(issuerURL, c)}, "deny", "dpop_required", "GET /v1/bound"},
+		{"a bound token", map[string]any{"path": "/v1/bound", "token": bound}, "allow", "token", "GET /v1/bound"},
+		{"a client whose tokens may be bound or not", map[string]any{"path": "/v1/bound", "client": "billing"}, "deny", "dpop_required", "GET /v1/bound"},
+		{"a client whose tokens are always bound", map[string]any{"path": "/v1/bound", "client": "sealed"}, "allow", "token", "GET /v1/bound"},
+		{"checklist_175 a token without a person", map[string]any{"path": "/v1/strong", "token": bound}, "deny", "insufficient_user_authentication", "GET /v1/strong"},
+		{"checklist_175 a person who signed in strongly", map[string]any{"path": "/v1/strong", "token": strong}, "allow", "token", "GET /v1/strong"},
 		{"no rule", map[string]any{"path": "/v9", "client": "billing"}, "deny", "unknown_route", ""},
 		{"a path that can be read in two ways", map[string]any{"path": "/v1/orders/../admin", "client": "billing"}, "deny", "ambiguous_request", "GET /v1/orders/**"},
 		{"an escape that is not needed", map[string]any{"path": "/v1/%6Frders/7", "client": "billing"}, "allow", "token", "GET /v1/orders/**"},

@@ -35,6 +35,9 @@ func (s *Server) readSender(w http.ResponseWriter, r *http.Request, path string)
 	if len(headers) == 0 {
 		return from, nil
 	}
+	if err := s.checkSource(s.options.Source(r)); err != nil { // before anything is calculated for it
+		return from, err
+	}
 	proof, err := s.checkProof(w, headers, token.ProofRequest{
 		Method: r.Method, URL: s.endpoint(path), Alias: s.alias(path), At: s.options.Now(),
 	})

@@ -47,28 +47,25 @@ const jsonBodyLimit = 64 << 20
 
 // Run makes the call. A token that the API refuses as invalid is renewed once.
 func (c *callCmd) Run(ctx context.Context, t *terminal) error {
-	config, dir, err := c.config(t)
+	id, err := c.identity(t, c.scopeFlags)
 	if err != nil {
 		return err
 	}
-	if err := c.apply(config); err != nil {
-		return err
-	}
+	config := id.config
 	call, err := c.prepare(t, config)
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
 	defer cancel()
-	cache := newTokenCache(t, dir)
-	token, kept, err := cache.token(ctx, config, c.NoCache)
+	token, kept, err := id.token(ctx, c.NoCache)
 	if err != nil {
 		return err
 	}
 	resp, err := call.send(ctx, config, token)
 	if err == nil && kept && invalidToken(config, resp) {
 		_ = resp.Body.Close()
-		if token, _, err = cache.token(ctx, config, true); err != nil {
+		if token, _, err = id.token(ctx, true); err != nil {
 			return err
 		}
 		resp, err = call.send(ctx, config, token)

@@ -49,6 +49,9 @@ type cli struct {
 	Upgrade   upgradeCmd   `cmd:"" group:"callers" help:"Trade an apikey for a client of your own."`
 	Token     tokenCmd     `cmd:"" group:"callers" help:"Print an access token."`
 	Call      callCmd      `cmd:"" group:"callers" help:"Call an API with an access token."`
+	Login     loginCmd     `cmd:"" group:"callers" help:"Sign in, to act for yourself."`
+	Logout    logoutCmd    `cmd:"" group:"callers" help:"Sign out."`
+	Whoami    whoamiCmd    `cmd:"" group:"callers" help:"Who token and call act for."`
 	Keygen    keygenCmd    `cmd:"" group:"callers" help:"Make a key pair."`
 	Assertion assertionCmd `cmd:"" group:"callers" help:"Print a client assertion, to follow each step by hand."`
 }

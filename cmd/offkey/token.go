@@ -29,8 +29,8 @@ func (tokenCmd) Help() string {
   offkey token --dpop --format header --for "GET https://api.example.com/v1/orders" | curl -H @- https://api.example.com/v1/orders
   offkey token --issuer https://auth.example.com --client billing --keyfile key.pem --scope "read:orders"
 
-Tokens are kept in the folder of the client and renewed when a fifth of their life is left. Exit code 4: there is no
-client yet.`
+Tokens are kept in the folder of the client and renewed when a fifth of their life is left. Without --client and --issuer
+it is the token of the person who is signed in (` + "`offkey login`" + `), if there is one. Exit code 4: there is nobody yet.`
 }
 
 // scopeFlags say what is asked for.
@@ -72,24 +72,21 @@ func parseScopes(s string) ([]string, error) {
 
 // Run gets the token, from the cache if it can, and prints it.
 func (c *tokenCmd) Run(ctx context.Context, t *terminal) error {
-	config, dir, err := c.config(t)
+	id, err := c.identity(t, c.scopeFlags)
 	if err != nil {
 		return err
 	}
-	if err := c.apply(config); err != nil {
-		return err
-	}
 	method, target, found := strings.Cut(c.For, " ")
-	if c.For != "" && (!found || !c.DPoP || c.Format != "header") {
+	if c.For != "" && (!found || !c.DPoP && (id.login == nil || !id.login.DPoP) || c.Format != "header") {
 		return wrongUsage("--for goes with --dpop and --format header, and names method and URL", `write it as --for "GET https://api.example.com/v1/orders"`)
 	}
-	token, _, err := newTokenCache(t, dir).token(ctx, config, c.NoCache)
+	token, _, err := id.token(ctx, c.NoCache)
 	if err != nil {
 		return err
 	}
 	proof := ""
 	if c.For != "" {
-		if proof, err = config.Proof(method, target, token.AccessToken); err != nil {
+		if proof, err = id.config.Proof(method, target, token.AccessToken); err != nil {
 			return err
 		}
 	}

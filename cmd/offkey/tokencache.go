@@ -84,11 +84,7 @@ func (c tokenCache) token(ctx context.Context, config *oauthclient.Config, anew 
 		}
 		return cachedToken{}, false, err
 	}
-	token = cachedToken{AccessToken: issued.AccessToken, TokenType: issued.TokenType, ObtainedAt: asked.UTC()}
-	token.Scope, _ = issued.Extra("scope").(string)
-	if issued.ExpiresIn > 0 {
-		token.ExpiresAt = asked.Add(time.Duration(issued.ExpiresIn) * time.Second).UTC().Truncate(time.Second)
-	}
+	token = tokenOf(issued, asked)
 	c.write(name, token)
 	return token, false, nil
 }

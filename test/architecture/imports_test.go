@@ -43,7 +43,7 @@ var outside = map[string][]string{
 var onlyBy = map[string]string{
 	"github.com/go-jose/": "jose", "github.com/golang-jwt/": "jose", "github.com/lestrrat-go/jwx": "jose",
 	"modernc.org/": "store", "github.com/jackc/pgx": "store",
-	"github.com/go-webauthn/": "signin", "rsc.io/qr": "signin",
+	"github.com/go-webauthn/": "signin",
 }
 
 // place finds a member's ring and its position there; ring is -1 if unlisted.

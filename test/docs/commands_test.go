@@ -201,6 +201,8 @@ func withShape(t *testing.T, rows map[string]string, command string) *shape {
 		base, item = "people list", "people"
 	case command == "people groups set", command == "people groups delete":
 		base, item = "people groups list", "groups"
+	case command == "whoami":
+		return withShape(t, rows, "login")
 	case command == "clients revoke":
 		return readShape(t, own[1])
 	case strings.HasPrefix(command, "clients registration-token ") && words[2] != "list":
@@ -375,6 +377,8 @@ func TestTheReferenceNamesWhatIsPrinted(t *testing.T) {
 	run([]string{"token"}, caller...)
 	run([]string{"call", "GET", server.Gateway + "/v1/orders/1"}, caller...)
 	run([]string{"assertion"}, caller...)
+	run([]string{"whoami"}, caller...)
+	run([]string{"logout"}, caller...)
 	run([]string{"keygen", "--out", in("key.pem")})
 	for _, args := range [][]string{
 		{"clients", "list"}, {"clients", "show", "shop"}, {"apikeys", "revoke", id, "--dry-run"}, {"apikeys", "revoke", id, "--yes"}, {"apikeys", "block", id, "--yes"},
@@ -385,7 +389,7 @@ func TestTheReferenceNamesWhatIsPrinted(t *testing.T) {
 	}
 	// Those that stay, want a file in force or a client that waits are run by
 	// others: cmd/offkey's scripts.
-	for _, command := range []string{"up", "serve", "demo", "config diff", "config reload", "config schema", "clients approve", "trust test", "people create"} {
+	for _, command := range []string{"up", "serve", "demo", "config diff", "config reload", "config schema", "clients approve", "trust test", "people create", "login"} {
 		seen[command] = true
 	}
 	for _, command := range slices.Sorted(maps.Keys(rows)) {

@@ -30,6 +30,9 @@ const (
 	// of Config.TLS (RFC 8705 §2).
 	TLSClientAuth           AuthMethod = oauth.AuthTLSClient
 	SelfSignedTLSClientAuth AuthMethod = oauth.AuthSelfSignedTLSClient
+	// None is of a public client, which proves nothing: a person signs in with
+	// it, by [Config.StartDevice].
+	None AuthMethod = oauth.AuthNone
 )
 
 // Config says who the program is, at which issuer, and which tokens it wants.
@@ -164,7 +167,7 @@ func (c *Config) validate() error {
 		return &Error{Doing: "use this client", Code: "bad_config", Message: message, Fix: fix}
 	}
 	switch c.authMethod() {
-	case PrivateKeyJWT, ClientSecretBasic, ClientSecretPost, TLSClientAuth, SelfSignedTLSClientAuth:
+	case PrivateKeyJWT, ClientSecretBasic, ClientSecretPost, TLSClientAuth, SelfSignedTLSClientAuth, None:
 	default:
 		return bad(fmt.Sprintf("%q is not an authentication method spoken here", c.AuthMethod),
 			"use private_key_jwt, client_secret_basic, client_secret_post, tls_client_auth or self_signed_tls_client_auth")
@@ -177,6 +180,10 @@ func (c *Config) validate() error {
 		return bad("neither an issuer nor a token endpoint is set", "set Issuer to the authorization server's URL")
 	case hasKey && c.Secret != "":
 		return bad("both a key and a secret are set, and a request may carry one proof only (RFC 6749 §2.3)", "set one of them")
+	case c.authMethod() == None:
+		if hasKey || c.Secret != "" {
+			return bad("a key or a secret is set for a public client", "leave it out, or choose another method")
+		}
 	case c.authMethod() == PrivateKeyJWT && !hasKey:
 		return bad("no key is set", "set Signer or KeyFile, or Secret for a client that has a secret")
 	case c.byCertificate() && (hasKey || c.Secret != ""):

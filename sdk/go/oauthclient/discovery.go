@@ -18,6 +18,9 @@ type metadata struct {
 	Issuer               string `json:"issuer"`
 	TokenEndpoint        string `json:"token_endpoint"`
 	RegistrationEndpoint string `json:"registration_endpoint"`
+	DeviceEndpoint       string `json:"device_authorization_endpoint"` // RFC 8628 §4
+	RevocationEndpoint   string `json:"revocation_endpoint"`
+	UserinfoEndpoint     string `json:"userinfo_endpoint"`
 	// Aliases are where a certificate is asked for (RFC 8705 §5).
 	Aliases struct {
 		TokenEndpoint string `json:"token_endpoint"`

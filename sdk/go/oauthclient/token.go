@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -20,25 +21,45 @@ import (
 // clockTolerance is how far two clocks may differ before it is worth saying.
 const clockTolerance = 30 * time.Second
 
-// requestToken makes one client_credentials request (RFC 6749 §4.4.2). An issuer
-// that wants a nonce in the DPoP proof says so once: everything that is good once
-// is then made anew (RFC 9449 §8).
+// requestToken makes one client_credentials request (RFC 6749 §4.4.2).
 func (c *Config) requestToken(ctx context.Context, endpoint string) (*oauth2.Token, error) {
-	token, again, err := c.tryToken(ctx, endpoint)
-	if again {
-		token, _, err = c.tryToken(ctx, endpoint)
-	}
-	return token, err
+	form := url.Values{"grant_type": {oauth.GrantClientCredentials}}
+	c.ask(form)
+	return c.post(ctx, endpoint, form, "get a token from "+printable(endpoint))
 }
 
-func (c *Config) tryToken(ctx context.Context, endpoint string) (token *oauth2.Token, wantsNonce bool, err error) {
-	form := url.Values{"grant_type": {oauth.GrantClientCredentials}}
+// ask adds to a form which tokens are wanted.
+func (c *Config) ask(form url.Values) {
 	if len(c.Scopes) > 0 {
 		form.Set("scope", strings.Join(c.Scopes, " "))
 	}
 	if c.Resource != "" {
 		form.Set("resource", c.Resource)
 	}
+}
+
+// post makes one request for a token.
+func (c *Config) post(ctx context.Context, endpoint string, form url.Values, doing string) (*oauth2.Token, error) {
+	a, err := c.submit(ctx, endpoint, form, doing)
+	if err != nil {
+		return nil, err
+	}
+	return c.readToken(doing, a, strings.Fields(form.Get("scope")))
+}
+
+// submit sends a form with the client's proof of itself. An answer that is not
+// 200 is an error. An issuer that wants a nonce in the DPoP proof says so once:
+// everything that is good once is then made anew (RFC 9449 §8).
+func (c *Config) submit(ctx context.Context, endpoint string, form url.Values, doing string) (*answer, error) {
+	a, again, err := c.trySubmit(ctx, endpoint, form, doing)
+	if again {
+		a, _, err = c.trySubmit(ctx, endpoint, form, doing)
+	}
+	return a, err
+}
+
+func (c *Config) trySubmit(ctx context.Context, endpoint string, form url.Values, doing string) (a *answer, wantsNonce bool, err error) {
+	form = maps.Clone(form)
 	header := http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}
 	if err := c.prove(ctx, form, header); err != nil {
 		return nil, false, err
@@ -46,17 +67,15 @@ func (c *Config) tryToken(ctx context.Context, endpoint string) (token *oauth2.T
 	if err := c.proveKey(http.MethodPost, endpoint, header); err != nil {
 		return nil, false, err
 	}
-	doing := "get a token from " + printable(endpoint)
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint, strings.NewReader(form.Encode()))
 	if err != nil {
-		return nil, false, &Error{Doing: doing, Code: "bad_config", Message: "the token endpoint is not a URL"}
+		return nil, false, &Error{Doing: doing, Code: "bad_config", Message: "the endpoint is not a URL"}
 	}
 	req.Header = header
 	// A proof is good once: net/http must not send it again by itself.
 	req.GetBody = nil
 
-	a, err := send(ctx, c.client(), c.now, doing, req)
-	if err != nil {
+	if a, err = send(ctx, c.client(), c.now, doing, req); err != nil {
 		return nil, false, err
 	}
 	if err := a.redirected(doing, req.URL); err != nil {
@@ -68,8 +87,7 @@ func (c *Config) tryToken(ctx context.Context, endpoint string) (token *oauth2.T
 		var refused *Error
 		return nil, noted && errors.As(e, &refused) && refused.Code == oauth.CodeUseDPoPNonce, e
 	}
-	token, err = c.readToken(doing, a)
-	return token, false, err
+	return a, false, nil
 }
 
 // prove adds the client's one proof of itself to a request.
@@ -80,8 +98,8 @@ func (c *Config) prove(ctx context.Context, form url.Values, header http.Header)
 	case ClientSecretPost:
 		form.Set("client_id", c.ClientID)
 		form.Set("client_secret", string(c.Secret))
-	case TLSClientAuth, SelfSignedTLSClientAuth:
-		form.Set("client_id", c.ClientID) // RFC 8705 §2
+	case TLSClientAuth, SelfSignedTLSClientAuth, None:
+		form.Set("client_id", c.ClientID) // RFC 8705 §2; RFC 6749 §3.2.1
 	default:
 		assertion, err := c.Assertion(ctx)
 		if err != nil {
@@ -95,8 +113,8 @@ func (c *Config) prove(ctx context.Context, form url.Values, header http.Header)
 }
 
 // readToken reads a successful answer (RFC 6749 §5.1).
-func (c *Config) readToken(doing string, a *answer) (*oauth2.Token, error) {
-	asked, kind := c.Scopes, oauth.TokenTypeBearer
+func (c *Config) readToken(doing string, a *answer, asked []string) (*oauth2.Token, error) {
+	kind := oauth.TokenTypeBearer
 	if c.usesDPoP() {
 		kind = oauth.TokenTypeDPoP
 	}
@@ -104,10 +122,12 @@ func (c *Config) readToken(doing string, a *answer) (*oauth2.Token, error) {
 		return &Error{Doing: doing, Code: "bad_response", Status: a.status, Message: message, Fix: "check that this is the issuer's token endpoint"}
 	}
 	var body struct {
-		AccessToken string      `json:"access_token"`
-		TokenType   string      `json:"token_type"`
-		ExpiresIn   json.Number `json:"expires_in"` // some servers send a string
-		Scope       *string     `json:"scope"`
+		AccessToken  string      `json:"access_token"`
+		TokenType    string      `json:"token_type"`
+		ExpiresIn    json.Number `json:"expires_in"` // some servers send a string
+		Scope        *string     `json:"scope"`
+		RefreshToken string      `json:"refresh_token"`
+		IDToken      string      `json:"id_token"`
 	}
 	if err := json.Unmarshal(a.body, &body); err != nil {
 		return nil, bad("the answer is not the JSON of a token response")
@@ -133,12 +153,16 @@ func (c *Config) readToken(doing string, a *answer) (*oauth2.Token, error) {
 	if body.Scope != nil {
 		scope = printable(*body.Scope)
 	}
-	token := &oauth2.Token{AccessToken: body.AccessToken, TokenType: kind}
+	token := &oauth2.Token{AccessToken: body.AccessToken, TokenType: kind, RefreshToken: body.RefreshToken}
 	if seconds, err := strconv.ParseFloat(body.ExpiresIn.String(), 64); err == nil && seconds >= 1 {
 		token.ExpiresIn = int64(min(seconds, 10*365*24*3600))
 		token.Expiry = a.sent.Add(time.Duration(token.ExpiresIn) * time.Second)
 	}
-	return token.WithExtra(map[string]any{"scope": scope}), nil
+	extra := map[string]any{"scope": scope}
+	if body.IDToken != "" {
+		extra["id_token"] = body.IDToken
+	}
+	return token.WithExtra(extra), nil
 }
 
 // refusal makes an error with cause and fix out of an answer that is not a
@@ -218,6 +242,9 @@ func (c *Config) fixFor(e *Error, status int) string {
 		if c.authMethod() == PrivateKeyJWT {
 			kid, _ := c.PublicKeyID()
 			return fmt.Sprintf("check that the issuer has a client %q with the public key of kid %q, and takes %q as the audience of its assertions", c.ClientID, kid, c.audience())
+		}
+		if c.authMethod() == None {
+			return fmt.Sprintf("check that the issuer has a public client %q", c.ClientID)
 		}
 		if c.byCertificate() {
 			return fmt.Sprintf("check that the issuer has a client %q with this certificate, and that the request went to its mtls_endpoint_aliases", c.ClientID)

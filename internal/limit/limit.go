@@ -106,6 +106,19 @@ func (l *Limiter) Fail(name string, now time.Time) {
 	s.pay(h, l.capacity, min(paid, at+int64(l.window)), at)
 }
 
+// Back returns one event of name that Allow took: it was none of those that are
+// limited. Take before a credential is looked at and give back when it was good,
+// where guesses that arrive together must not all be looked at.
+func (l *Limiter) Back(name string, now time.Time) {
+	s, h := l.shard(name)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	at := now.UnixNano()
+	if paid := s.paidFor(h, l.capacity, at); paid != 0 {
+		s.pay(h, l.capacity, max(paid-int64(l.interval), at), at)
+	}
+}
+
 // Len is how many names are held.
 func (l *Limiter) Len() int {
 	n := 0

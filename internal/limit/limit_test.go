@@ -179,3 +179,24 @@ func BenchmarkCheckHit(b *testing.B) {
 		l.Check("77", start)
 	}
 }
+
+func TestWhatIsGivenBackCanBeTakenAgain(t *testing.T) {
+	l := New(1, 3, 100)
+	take := func() bool { ok, _ := l.Allow("a", start); return ok }
+	for range 100 {
+		if !take() {
+			t.Fatal("refused although all was given back")
+		}
+		l.Back("a", start)
+	}
+	l.Back("a", start) // nothing is owed: nothing comes back
+	l.Back("nobody", start)
+	for i := range 3 {
+		if !take() {
+			t.Fatalf("event %d of the burst is refused", i+1)
+		}
+	}
+	if take() {
+		t.Error("more was given back than had been taken")
+	}
+}

@@ -127,6 +127,9 @@ type Progress struct {
 	// PersonID has proved the first of two factors, and AMR says which.
 	PersonID string   `json:"person_id,omitempty"`
 	AMR      []string `json:"amr,omitempty"`
+	// Both says that PersonID has proved the second factor too, and has to add a
+	// stronger one.
+	Both bool `json:"both,omitempty"`
 	// Wrong counts second factors that were not right.
 	Wrong int `json:"wrong,omitempty"`
 	// SessionID is the Session that the person signed in to, or chose to go on

@@ -184,16 +184,14 @@ func changePassword(m member) error {
 	}
 	if factors.Password {
 		g := guess{source: m.s.sourceOf(m.r), account: m.person.ID, known: m.s.knownAs(m.r, m.person.ID)}
-		if wait := m.s.limits.check(g, m.s.now()); wait > 0 {
+		_, wait, err := m.guessPassword(g, m.person.Name, m.r.PostForm.Get("old"))
+		switch {
+		case wait > 0:
 			m.tooSoon(wait)
 			return m.passwordPage(http.StatusTooManyRequests, &problem{Key: "signin.toosoon"})
-		}
-		_, err := m.s.options.People.CheckPassword(m.r.Context(), m.person.Name, m.r.PostForm.Get("old"))
-		if errors.Is(err, directory.ErrWrong) {
-			m.s.limits.fail(g, m.s.now())
+		case errors.Is(err, directory.ErrWrong):
 			return m.passwordPage(http.StatusBadRequest, &problem{Field: "old", Key: "password.old"})
-		}
-		if err != nil {
+		case err != nil:
 			return err
 		}
 	}

@@ -147,17 +147,13 @@ func waitOf(err error) time.Duration {
 func (v visit) findDevice(person *directory.Standing, code string) (session.Device, error) {
 	now, limits := v.s.now(), v.s.limits
 	byPerson, byNetwork := "person "+person.ID, "network "+v.s.sourceOf(v.r)
-	_, wait := limits.devices.Check(byPerson, now)
-	_, more := limits.devices.Check(byNetwork, now)
-	_, most := limits.anyCode.Check("", now)
-	if wait = max(wait, more, most); wait > 0 {
+	at := places{{limits.devices, byPerson}, {limits.devices, byNetwork}, {limits.anyCode, ""}}
+	if wait := at.take(now); wait > 0 {
 		return session.Device{}, limited{wait}
 	}
 	d, err := v.s.options.Devices.WaitingDevice(v.r.Context(), code, now)
-	if errors.Is(err, session.ErrNoDevice) {
-		limits.devices.Fail(byPerson, now)
-		limits.devices.Fail(byNetwork, now)
-		limits.anyCode.Fail("", now)
+	if !errors.Is(err, session.ErrNoDevice) {
+		at.back(now)
 	}
 	return d, err
 }

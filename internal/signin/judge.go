@@ -54,12 +54,14 @@ func judge(q session.Request, f facts) need {
 	if f.halfway != nil {
 		level, reachable := levelFor(q.Demand, f.halfway.Policy, f.halfwayFactors, f.passkeys)
 		switch {
-		case !reachable && enrollable(level, f.halfway.Policy, f.halfwayFactors):
-			return needEnrol
-		case !reachable:
+		case reachable:
+			return needSecond
+		case !enrollable(level, f.halfway.Policy, f.halfwayFactors):
 			return needRefusal
+		case f.halfwayFactors.Second() && !q.Progress.Both:
+			return needSecond // what there is, is proved before anything is added
 		}
-		return needSecond
+		return needEnrol
 	}
 	if n := judgeLogin(q, f); n != needNothing {
 		return n
@@ -158,7 +160,7 @@ func weakest(values []string) (class string, known bool) {
 
 // enrollable reports whether the person reaches the level by a factor that they
 // may add while they sign in: the first one, where policy or the client wants
-// it. Somebody who has one proves it first; then the account page adds more.
+// it, or a passkey, where policy does. Somebody who has one proves it first.
 func enrollable(level string, p directory.Policy, f directory.Factors) bool {
 	return slices.Contains(session.ACRValues, level) && (!f.Second() || p.MFA == directory.MFAPasskey && f.Passkeys == 0)
 }

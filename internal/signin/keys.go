@@ -1,6 +1,7 @@
 package signin
 
 import (
+	"context"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
@@ -53,24 +54,33 @@ func (s *Service) newChallenge(w session.Waiting, purpose string) (challenge []b
 	return challenge, strings.Join([]string{text, expires, seal(s.keys.challenge, text, expires, w.Browser.String(), w.Request, purpose)}, "|")
 }
 
-// spendChallenge returns the challenge that newChallenge made, once.
-func (s *Service) spendChallenge(r *http.Request, w session.Waiting, purpose, sealed string) (challenge string, err error) {
+// challenge is one that came back under its seal.
+type challenge struct {
+	text    string
+	expires time.Time
+}
+
+// openChallenge returns the challenge that newChallenge made.
+func (s *Service) openChallenge(w session.Waiting, purpose, sealed string) (challenge, error) {
 	parts := strings.Split(sealed, "|")
 	if len(parts) != 3 || !secret.Same(parts[2], seal(s.keys.challenge, parts[0], parts[1], w.Browser.String(), w.Request, purpose)) {
-		return "", errChallenge
+		return challenge{}, errChallenge
 	}
 	expires, err := time.Parse(time.RFC3339, parts[1])
 	if err != nil || !s.now().Before(expires) {
-		return "", errChallenge
+		return challenge{}, errChallenge
 	}
-	fresh, err := s.options.Spender.SpendAssertion(r.Context(), "passkey challenge", parts[0], expires)
-	if err != nil {
-		return "", err
+	return challenge{parts[0], expires}, nil
+}
+
+// spendChallenge uses a challenge up. Call it once the signature over it is
+// known to be good: what strangers send must write nothing.
+func (s *Service) spendChallenge(ctx context.Context, c challenge) error {
+	fresh, err := s.options.Spender.SpendAssertion(ctx, "passkey challenge", c.text, c.expires)
+	if err == nil && !fresh {
+		err = errChallenge
 	}
-	if !fresh {
-		return "", errChallenge
-	}
-	return parts[0], nil
+	return err
 }
 
 // Browsers that have signed somebody in are known by a cookie, so that guessing

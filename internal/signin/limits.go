@@ -38,7 +38,7 @@ func newLimits() limits {
 // guess is one look at a password or code, by whom it is counted.
 type guess struct {
 	source  string
-	account string // a person's id, or the name that was typed where there is none
+	account string // what was typed: whether two names are one person's is told to nobody
 	known   string // this browser's own name for the account
 }
 
@@ -59,28 +59,46 @@ func sourceName(a netip.Addr) string {
 
 func (s *Service) sourceOf(r *http.Request) string { return sourceName(s.options.Source(r)) }
 
-// names are the limits that a guess counts against. A known browser has its own
-// place, which nobody else can fill.
-func (l limits) names(g guess) map[*limit.Limiter]string {
-	if g.known != "" {
-		return map[*limit.Limiter]string{l.pair: "known " + g.known + " " + g.account}
-	}
-	return map[*limit.Limiter]string{l.source: g.source, l.pair: g.source + " " + g.account, l.account: g.account}
+// places are what a guess counts against.
+type places []place
+
+type place struct {
+	limiter *limit.Limiter
+	name    string
 }
 
-// check says how long until a guess is looked at; 0 is now.
-func (l limits) check(g guess, now time.Time) (wait time.Duration) {
-	for limiter, name := range l.names(g) {
-		if _, after := limiter.Check(name, now); after > wait {
-			wait = after
+// places are those of a guess. A known browser has its own, which nobody else
+// can fill.
+func (l limits) places(g guess) places {
+	if g.known != "" {
+		return places{{l.pair, "known " + g.known + " " + g.account}}
+	}
+	return places{{l.source, g.source}, {l.pair, g.source + " " + g.account}, {l.account, g.account}}
+}
+
+// take counts a guess before it is looked at, so that those that arrive together
+// are not all looked at. wait says how long until it is; 0 is now.
+func (p places) take(now time.Time) (wait time.Duration) {
+	for i, at := range p {
+		if ok, _ := at.limiter.Allow(at.name, now); !ok {
+			p[:i].back(now)
+			return p.wait(now)
 		}
 	}
-	return wait
+	return 0
 }
 
-// fail counts a bad guess.
-func (l limits) fail(g guess, now time.Time) {
-	for limiter, name := range l.names(g) {
-		limiter.Fail(name, now)
+// back takes a guess out of the count again: it was right, or not looked at.
+func (p places) back(now time.Time) {
+	for _, at := range p {
+		at.limiter.Back(at.name, now)
 	}
+}
+
+func (p places) wait(now time.Time) (longest time.Duration) {
+	for _, at := range p {
+		_, after := at.limiter.Check(at.name, now)
+		longest = max(longest, after)
+	}
+	return max(longest, 1) // another may have given back meanwhile
 }

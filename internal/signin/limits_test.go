@@ -16,18 +16,17 @@ func TestLimits(t *testing.T) {
 		looked := 0
 		for i := range 500 {
 			g := stranger(fmt.Sprint("network ", i), "ana")
-			if l.check(g, now) == 0 {
+			if l.places(g).take(now) == 0 {
 				looked++
-				l.fail(g, now)
 			}
 		}
 		if looked != 100 {
 			t.Errorf("%d guesses were looked at", looked)
 		}
-		if l.check(stranger("elsewhere", "ana"), now) == 0 {
+		if l.places(stranger("elsewhere", "ana")).take(now) == 0 {
 			t.Error("another stranger may guess on")
 		}
-		if l.check(known, now) != 0 || l.check(stranger("network 1", "ben"), now) != 0 {
+		if l.places(known).take(now) != 0 || l.places(stranger("network 1", "ben")).take(now) != 0 {
 			t.Error("somebody else waits")
 		}
 	})
@@ -36,12 +35,11 @@ func TestLimits(t *testing.T) {
 		looked := 0
 		for i := range 500 {
 			g := stranger("network", fmt.Sprint("name ", i))
-			if l.check(g, now) == 0 {
+			if l.places(g).take(now) == 0 {
 				looked++
-				l.fail(g, now)
 			}
 		}
-		if looked != 100 || l.check(stranger("another", "ana"), now) != 0 || l.check(known, now) != 0 {
+		if looked != 100 || l.places(stranger("another", "ana")).take(now) != 0 || l.places(known).take(now) != 0 {
 			t.Errorf("%d guesses were looked at", looked)
 		}
 	})
@@ -49,16 +47,58 @@ func TestLimits(t *testing.T) {
 		l := newLimits()
 		looked := 0
 		for range 50 {
-			if l.check(known, now) == 0 {
+			if l.places(known).take(now) == 0 {
 				looked++
-				l.fail(known, now)
 			}
 		}
-		if looked != 10 || l.check(stranger("home", "ana"), now) != 0 {
+		if looked != 10 || l.places(stranger("home", "ana")).take(now) != 0 {
 			t.Errorf("%d guesses were looked at", looked)
 		}
-		if l.check(known, now.Add(61*time.Second)) != 0 {
+		if l.places(known).take(now.Add(61*time.Second)) != 0 {
 			t.Error("nothing comes back")
+		}
+	})
+	t.Run("64 guesses that arrive together are no more than ten", func(t *testing.T) {
+		l := newLimits()
+		took := make(chan bool)
+		for range 64 {
+			go func() { took <- l.places(known).take(now) == 0 }()
+		}
+		looked := 0
+		for range 64 {
+			if <-took {
+				looked++
+			}
+		}
+		if looked != 10 {
+			t.Errorf("%d guesses were looked at", looked)
+		}
+	})
+	t.Run("a right one costs nothing", func(t *testing.T) {
+		l := newLimits()
+		for _, g := range []guess{known, stranger("home", "ana")} {
+			for i := range 200 {
+				at := l.places(g)
+				if wait := at.take(now); wait > 0 {
+					t.Fatalf("the %d. right one waits for %s", i+1, wait)
+				}
+				at.back(now)
+			}
+		}
+	})
+	t.Run("one that is not looked at is counted nowhere", func(t *testing.T) {
+		l := newLimits()
+		for range 50 {
+			l.places(stranger("home", "ana")).take(now)
+		}
+		looked := 0
+		for i := range 200 {
+			if l.places(stranger("home", fmt.Sprint("name ", i))).take(now) == 0 {
+				looked++
+			}
+		}
+		if looked != 90 {
+			t.Errorf("%d of the network's hundred are left, want 90", looked)
 		}
 	})
 }

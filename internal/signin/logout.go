@@ -85,6 +85,9 @@ func postLogout(v visit) error {
 	if err != nil {
 		return err
 	}
+	if q.Kind != session.ForLogout { // else it would answer what asks for more, without asking
+		return v.s.proceed(v.w, v.r, q)
+	}
 	a := answerOf(q, f, v.s.now())
 	if !yes && a.Error == "" {
 		a.Error = "access_denied"

@@ -171,7 +171,7 @@ func (v visit) verifyPasskey(q session.Request, f facts, second bool) (*director
 	if second {
 		purpose = forSecond
 	}
-	challenge, err := v.s.spendChallenge(v.r, v.waitingFor(q), purpose, v.r.PostForm.Get("challenge"))
+	asked, err := v.s.openChallenge(v.waitingFor(q), purpose, v.r.PostForm.Get("challenge"))
 	if err != nil {
 		return nil, false, err
 	}
@@ -183,7 +183,7 @@ func (v visit) verifyPasskey(q session.Request, f facts, second bool) (*director
 	if err != nil {
 		return nil, false, err
 	}
-	data := webauthn.SessionData{Challenge: challenge, UserVerification: protocol.VerificationRequired}
+	data := webauthn.SessionData{Challenge: asked.text, UserVerification: protocol.VerificationRequired}
 	if second {
 		if passkey.PersonID != f.halfway.ID {
 			return nil, false, errPasskey
@@ -195,6 +195,9 @@ func (v visit) verifyPasskey(q session.Request, f facts, second bool) (*director
 	}
 	if err != nil {
 		return nil, false, fmt.Errorf("%w: %w", errPasskey, err)
+	}
+	if err := v.s.spendChallenge(v.r.Context(), asked); err != nil {
+		return nil, false, err
 	}
 	seen := response.Response.AuthenticatorData
 	person, err := v.s.options.People.UsePasskey(v.r.Context(), passkey.ID, seen.Counter, seen.Flags.HasBackupState())
@@ -227,7 +230,7 @@ func (v visit) newPasskey(about, personID string) (directory.Passkey, error) {
 	if err != nil {
 		return directory.Passkey{}, err
 	}
-	challenge, err := v.s.spendChallenge(v.r, v.s.waiting(v.r, about), forAdding, v.r.PostForm.Get("challenge"))
+	asked, err := v.s.openChallenge(v.s.waiting(v.r, about), forAdding, v.r.PostForm.Get("challenge"))
 	if err != nil {
 		return directory.Passkey{}, err
 	}
@@ -236,12 +239,15 @@ func (v visit) newPasskey(about, personID string) (directory.Passkey, error) {
 		return directory.Passkey{}, err
 	}
 	data := webauthn.SessionData{
-		Challenge: challenge, UserID: owner.WebAuthnID(), UserVerification: protocol.VerificationRequired,
+		Challenge: asked.text, UserID: owner.WebAuthnID(), UserVerification: protocol.VerificationRequired,
 		CredParams: webauthn.CredentialParametersDefault(),
 	}
 	made, err := v.s.passkeys.CreateCredential(owner, data, response)
 	if err != nil {
 		return directory.Passkey{}, fmt.Errorf("%w: %w", errPasskey, err)
+	}
+	if err := v.s.spendChallenge(v.r.Context(), asked); err != nil {
+		return directory.Passkey{}, err
 	}
 	k := directory.Passkey{
 		ID: made.ID, PersonID: personID, Key: made.PublicKey, SignCount: made.Authenticator.SignCount, AAGUID: made.Authenticator.AAGUID,

@@ -39,7 +39,9 @@ func TestPasskeySignsIn(t *testing.T) {
 		forged := *a
 		forged.key = newAuthenticator(t).key
 		p.send(`data-passkey="get"`, "response", forged.get(p)).is(http.StatusUnauthorized).at("/signin/passkey", "does not open an account here")
-		p.send(`data-passkey="get"`, "response", a.get(p)).is(http.StatusUnauthorized) // its challenge is spent
+		said := a.get(p) // that what was forged does not count spends nothing
+		p.send(`data-passkey="get"`, "response", said).at("/authorize/answer")
+		p.send(`data-passkey="get"`, "response", said).is(http.StatusBadRequest)
 	})
 	t.Run("nor for another request or in another browser", func(t *testing.T) {
 		other := w.browser()

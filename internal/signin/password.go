@@ -103,14 +103,12 @@ func postSignIn(v visit) error {
 	if err != nil {
 		return err
 	}
-	if wait := v.s.limits.check(g, v.s.now()); wait > 0 {
+	person, wait, err := v.guessPassword(g, name, password)
+	switch {
+	case wait > 0:
 		v.tooSoon(wait)
 		return v.signInPage(http.StatusTooManyRequests, q, f, name, &problem{Key: "signin.toosoon"})
-	}
-	person, err := v.s.options.People.CheckPassword(v.r.Context(), name, password)
-	switch {
 	case errors.Is(err, directory.ErrWrong):
-		v.s.limits.fail(g, v.s.now())
 		return v.signInPage(http.StatusUnauthorized, q, f, name, &problem{Field: "password", Key: "signin.wrong"})
 	case err != nil:
 		return err
@@ -118,14 +116,30 @@ func postSignIn(v visit) error {
 	return v.proved(q, person, "pwd")
 }
 
-// guessFor says what a wrong password for a name counts against. Names that
-// nobody has are counted like those that somebody has.
+// guessPassword looks at a password, unless too many were wrong.
+func (v visit) guessPassword(g guess, name, password string) (person *directory.Standing, wait time.Duration, err error) {
+	at := v.s.limits.places(g)
+	if wait = at.take(v.s.now()); wait > 0 {
+		return nil, wait, nil
+	}
+	if person, err = v.s.options.People.CheckPassword(v.r.Context(), name, password); !errors.Is(err, directory.ErrWrong) {
+		at.back(v.s.now())
+	}
+	return person, 0, err
+}
+
+// guessFor says what a wrong password for a name counts against: that name, as
+// it was typed, whether or not somebody has it. Only for a browser that somebody
+// has signed in with it is looked who that is.
 func (v visit) guessFor(name string) (guess, error) {
 	g := guess{source: v.s.sourceOf(v.r), account: directory.LoginOf(name)}
+	if len(v.s.readKnown(v.r)) == 0 {
+		return g, nil
+	}
 	person, err := v.s.options.People.Find(v.r.Context(), name)
 	switch {
 	case err == nil:
-		g.account, g.known = person.ID, v.s.knownAs(v.r, person.ID)
+		g.known = v.s.knownAs(v.r, person.ID)
 	case !errors.Is(err, directory.ErrNotFound):
 		return g, err
 	}

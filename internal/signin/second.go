@@ -38,8 +38,7 @@ func showSecond(v visit) error {
 }
 
 func (v visit) secondPage(status int, q session.Request, f facts, wrong *problem) error {
-	level, _ := levelFor(q.Demand, f.halfway.Policy, f.halfwayFactors, f.passkeys)
-	codes := session.Reaches(session.ACRMFA, level)
+	codes := takesCode(q, f)
 	data := secondView{
 		view: v.view("second.title", q), Name: f.halfway.Name,
 		Code: codes && f.halfwayFactors.TOTP, Recovery: codes && f.halfwayFactors.Recovery > 0,
@@ -69,8 +68,7 @@ func postSecond(v visit) error {
 	if judge(q, f) != needSecond {
 		return v.s.proceed(v.w, v.r, q)
 	}
-	level, _ := levelFor(q.Demand, f.halfway.Policy, f.halfwayFactors, f.passkeys)
-	if !session.Reaches(session.ACRMFA, level) {
+	if !takesCode(q, f) {
 		return v.secondPage(http.StatusBadRequest, q, f, nil) // a code is not enough
 	}
 	person, field := f.halfway, "otp"
@@ -92,7 +90,30 @@ func postSecond(v visit) error {
 	case err != nil:
 		return err
 	}
+	if _, reachable := levelFor(q.Demand, person.Policy, f.halfwayFactors, f.passkeys); !reachable {
+		return v.provedBoth(q)
+	}
 	return v.signedIn(q, person, session.ACRMFA, append(q.Progress.AMR, "otp", "mfa"))
+}
+
+// takesCode reports whether a code is enough, or is the second factor of
+// somebody who then has to add a stronger one.
+func takesCode(q session.Request, f facts) bool {
+	level, reachable := levelFor(q.Demand, f.halfway.Policy, f.halfwayFactors, f.passkeys)
+	return !reachable || session.Reaches(session.ACRMFA, level)
+}
+
+// provedBoth goes on with somebody who has proved both factors and needs a
+// stronger one.
+func (v visit) provedBoth(q session.Request) error {
+	q, err := v.s.options.Store.ProgressRequest(v.r.Context(), v.s.waiting(v.r, q.ID), v.s.now(), func(p *session.Progress) error {
+		p.Both, p.AMR = true, append(p.AMR, "otp")
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return v.s.proceed(v.w, v.r, q)
 }
 
 // guessCode looks at a second factor, unless too many were wrong. They are
@@ -103,11 +124,12 @@ func (v visit) guessCode(personID string, check func() error) (wait time.Duratio
 	if known := v.s.knownAs(v.r, personID); known != "" {
 		name += " " + known
 	}
-	if _, wait = v.s.limits.codes.Check(name, v.s.now()); wait > 0 {
+	at := places{{v.s.limits.codes, name}}
+	if wait = at.take(v.s.now()); wait > 0 {
 		return wait, nil
 	}
-	if err = check(); errors.Is(err, directory.ErrWrong) {
-		v.s.limits.codes.Fail(name, v.s.now())
+	if err = check(); !errors.Is(err, directory.ErrWrong) {
+		at.back(v.s.now())
 	}
 	return 0, err
 }

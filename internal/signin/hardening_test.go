@@ -1,0 +1,107 @@
+package signin_test
+
+import (
+	"context"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/offkey/offkey/internal/directory"
+	"github.com/offkey/offkey/internal/session"
+	"github.com/offkey/offkey/internal/signin"
+)
+
+func TestWhoHasASecondFactorProvesItBeforeAddingAnother(t *testing.T) {
+	w := newWorld(t)
+	ana := w.person("ana", anasPassword)
+	app := w.withApp(ana)
+	w.group("buyers", func(g *directory.Group) { g.Policy.MFA = directory.MFAPasskey })
+	a := newAuthenticator(t)
+	b := w.browser()
+	p := b.authorize(asks()).login("ana", anasPassword).at("/signin/second", `id="otp"`)
+	t.Run("with the password alone no passkey is added", func(t *testing.T) {
+		_, form := p.form(`id="otp"`)
+		form.Set("response", "{}")
+		b.post("/signin/enrol", form).at("/signin/second")
+		b.get("/signin/enrol?r=" + form.Get("r")).at("/signin/second")
+		p.send(`id="otp"`, "otp", "000000").is(http.StatusUnauthorized)
+		if b.cookie("__Host-offkey") != "" {
+			t.Fatal("signed in")
+		}
+	})
+	p = p.send(`id="otp"`, "otp", codeOf(t, app, w.now())).at("/signin/enrol").never(`id="totp-secret"`)
+	if b.cookie("__Host-offkey") != "" {
+		t.Fatal("signed in by a code where a passkey is asked for")
+	}
+	p.send(`data-passkey="create"`, "response", a.create(p)).at("/consent").send(`id="consent-allow"`, "decision", "allow")
+	if got := w.answer(); got.Login.ACR != session.ACRPasskey {
+		t.Errorf("got %+v", got.Login)
+	}
+	t.Run("a recovery code stands in for the app", func(t *testing.T) {
+		w := newWorld(t)
+		ana := w.person("ana", anasPassword)
+		w.withApp(ana)
+		codes, err := w.people.NewRecoveryCodes(t.Context(), ana.ID)
+		w.ok(err)
+		w.group("buyers", func(g *directory.Group) { g.Policy.MFA = directory.MFAPasskey })
+		p := w.browser().authorize(asks()).login("ana", anasPassword).at("/signin/second")
+		p.send(`id="recovery"`, "recovery", codes[0]).at("/signin/enrol")
+	})
+}
+
+// Failed guesses at one of the names of an account must not show at the other.
+func TestTwoNamesOfOneAccountAreNotTold(t *testing.T) {
+	w := newWorld(t)
+	w.person("ana", anasPassword)
+	p := w.browser().authorize(asks())
+	for range 10 {
+		p.login("ana", "a wrong password").is(http.StatusUnauthorized)
+	}
+	p.login("ana", "a wrong password").is(http.StatusTooManyRequests)
+	p.login("ana@example.com", "a wrong password").is(http.StatusUnauthorized)
+	p.login("ben@example.com", "a wrong password").is(http.StatusUnauthorized) // whom nobody knows
+}
+
+func TestALogoutFormAnswersNothingElse(t *testing.T) {
+	w := newWorld(t)
+	w.person("ana", anasPassword)
+	b := w.browser()
+	p := b.authorize(asks()).login("ana", anasPassword).at("/consent")
+	_, form := p.form(`id="consent-allow"`)
+	form.Set("decision", "yes")
+	b.post("/signout", form).at("/consent")
+	if a := w.answer(); a != nil {
+		t.Errorf("answered without consent: %+v", a)
+	}
+}
+
+// counting is a Spender that counts.
+type counting struct {
+	signin.Spender
+	spent int
+}
+
+func (c *counting) SpendAssertion(ctx context.Context, clientID, jti string, expires time.Time) (bool, error) {
+	c.spent++
+	return c.Spender.SpendAssertion(ctx, clientID, jti, expires)
+}
+
+func TestForgedSignaturesOfPasskeysWriteNothing(t *testing.T) {
+	var c *counting
+	w := newWorld(t, func(o *signin.Options) { c = &counting{Spender: o.Spender}; o.Spender = c })
+	w.person("ana", anasPassword)
+	anas := w.signedIn("ana")
+	a := anas.withPasskey()
+	before := c.spent
+	forged := *a
+	forged.key = newAuthenticator(t).key
+	p := w.browser().authorize(asks())
+	p.send(`data-passkey="get"`, "response", forged.get(p)).is(http.StatusUnauthorized)
+	other := newAuthenticator(t)
+	other.origin = "https://evil.example"
+	p = anas.get("/account/passkeys")
+	p.send(`data-passkey="create"`, "response", other.create(p)).is(http.StatusBadRequest)
+	if c.spent != before {
+		t.Errorf("%d challenges were spent by what was forged", c.spent-before)
+	}
+}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/offkey/offkey/internal/audit"
 	"github.com/offkey/offkey/internal/directory"
+	"github.com/offkey/offkey/internal/oauth"
 	"github.com/offkey/offkey/internal/session"
 )
 
@@ -18,7 +19,7 @@ import (
 var requestLimits = session.RequestLimits{PerBrowser: 20, All: 100_000}
 
 // errTooMany is more requests from one network than are let wait.
-var errTooMany = errors.New("too many sign-ins begin at one time from this network")
+var errTooMany = oauth.TemporarilyUnavailable("too many sign-ins begin at one time from this network: try again in a moment").WithStatus(http.StatusTooManyRequests)
 
 // Begin takes q to the person at the browser. Where nothing has to be asked, or
 // prompt=none forbids it, it returns the answer and writes nothing. Else it has

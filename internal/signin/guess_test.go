@@ -66,8 +66,9 @@ func TestANameThatNobodyHasTakesAsLong(t *testing.T) {
 	}
 	ana := took["ana"]
 	for _, name := range names[1:] {
-		// The quickest says most about the work, since nothing was in its way.
-		if other := took[name]; other[0] < ana[0]*2/3 || other[0] > ana[0]*3/2 {
+		// The quickest says most about the work, since nothing was in its way. Bounds
+		// are wide for busy machines; without the work it is a hundred times less.
+		if other := took[name]; other[0] < ana[0]/3 || other[0] > ana[0]*3 {
 			t.Errorf("%s took %v, ana %v", name, other, ana)
 		}
 	}

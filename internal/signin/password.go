@@ -37,11 +37,10 @@ func showSignIn(v visit) error {
 	if err != nil {
 		return err
 	}
-	if n := judge(q, f); n != needSignIn && n != needChoice || n == needSignIn && stepsUp(q, f) {
-		return v.s.proceed(v.w, v.r, q)
-	}
 	if v.r.URL.Query().Has("other") {
-		f.session = nil // as if nobody were signed in
+		f.session = nil // somebody else wants to sign in, however far the one before has come
+	} else if judge(q, f) != needSignIn || stepsUp(q, f) {
+		return v.s.proceed(v.w, v.r, q)
 	}
 	return v.signInPage(http.StatusOK, q, f, q.Demand.LoginHint, nil)
 }

@@ -72,7 +72,7 @@ func (s *Service) makeRoutes() (map[string]http.Handler, error) {
 	}))
 	routes := map[string]http.Handler{}
 	page := func(path string, get, post action) {
-		routes[s.path(path)] = csrf.Handler(s.page(get, post))
+		routes[s.path(path)] = withoutNullOrigin(csrf.Handler(s.page(get, post)))
 	}
 	page(pathSignIn, showSignIn, postSignIn)
 	page(pathPasskey, nil, postPasskey)
@@ -120,6 +120,18 @@ func (s *Service) page(get, post action) http.Handler {
 		if err := a(v); err != nil {
 			s.fail(w, r, err)
 		}
+	})
+}
+
+// withoutNullOrigin lets browsers in that have no Sec-Fetch-Site: to a page with
+// no-referrer they send the Origin null with their own forms too (Fetch §3.2).
+// Such a form is judged by its token alone, like one of a program.
+func withoutNullOrigin(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Origin") == "null" && r.Header.Get("Sec-Fetch-Site") == "" {
+			r.Header.Del("Origin")
+		}
+		next.ServeHTTP(w, r)
 	})
 }
 
@@ -172,7 +184,10 @@ func (s *Service) fail(w http.ResponseWriter, r *http.Request, err error) {
 		s.showProblem(w, r, http.StatusBadRequest, "problem.link")
 	case errors.Is(err, directory.ErrDisabled), errors.Is(err, directory.ErrForbidden):
 		s.showProblem(w, r, http.StatusForbidden, "problem.shut")
-	case errors.Is(err, directory.ErrBusy), errors.Is(err, errTooMany):
+	case errors.Is(err, errTooMany):
+		w.Header().Set("Retry-After", "5")
+		s.showProblem(w, r, http.StatusTooManyRequests, "problem.busy")
+	case errors.Is(err, directory.ErrBusy):
 		w.Header().Set("Retry-After", "5")
 		s.showProblem(w, r, http.StatusServiceUnavailable, "problem.busy")
 	case errors.Is(err, context.Canceled) && r.Context().Err() != nil:

@@ -3,6 +3,7 @@ package signin_test
 import (
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -251,6 +252,26 @@ func TestSomebodyElseInTheSameBrowser(t *testing.T) {
 		send(`id="choose-same"`, "as", "same").at("/authorize/answer")
 }
 
+func TestSomebodyElseGoesOnWithARequest(t *testing.T) {
+	w := newWorld(t)
+	w.withApp(w.person("ana", anasPassword))
+	ben := w.person("ben", anasPassword)
+	other := regexp.MustCompile(`href="([^"]*other=1)"`)
+	b := w.browser()
+	p := b.authorize(asks()).login("ana", anasPassword).at("/signin/second")
+	p = b.get(unescape.Replace(other.FindStringSubmatch(p.body)[1])).at("/signin").never("Sign in again")
+	p = p.login("ben", anasPassword).at("/consent", "signed in as ben")
+	b.get(unescape.Replace(other.FindStringSubmatch(p.body)[1])).at("/signin").login("ana", anasPassword).at("/signin/second")
+	if w.answer() != nil {
+		t.Fatal("answered")
+	}
+	p = b.get(unescape.Replace(other.FindStringSubmatch(p.body)[1])).at("/signin").login("ben", anasPassword).at("/consent")
+	p.send(`id="consent-allow"`, "decision", "allow")
+	if a := w.answer(); a.PersonID != ben.ID {
+		t.Errorf("got %+v", a)
+	}
+}
+
 func TestTheAccountMustBeTheOneThatIsHintedAt(t *testing.T) {
 	w := newWorld(t)
 	ana := w.person("ana", anasPassword)
@@ -279,6 +300,13 @@ func TestForeignFormsAreRefused(t *testing.T) {
 		b.post(action, form).is(http.StatusForbidden)
 		b.header = http.Header{}
 	})
+	t.Run("checklist_51 of a browser that does not say from where, without the token", func(t *testing.T) {
+		b.header = http.Header{"Origin": {"null"}, "Sec-Fetch-Site": nil}
+		b.post(action, url.Values{"r": form["r"], "username": {"ana"}, "password": {anasPassword}}).is(http.StatusBadRequest)
+		b.header.Set("Sec-Fetch-Site", "cross-site")
+		b.post(action, form).is(http.StatusForbidden)
+		b.header = http.Header{}
+	})
 	t.Run("checklist_51 without the token, or with that of another request", func(t *testing.T) {
 		for _, csrf := range []string{"", "x"} {
 			bad := url.Values{"csrf": {csrf}, "r": form["r"], "username": {"ana"}, "password": {anasPassword}}
@@ -297,6 +325,12 @@ func TestForeignFormsAreRefused(t *testing.T) {
 	if b.cookie("__Host-offkey") != "" {
 		t.Error("signed in")
 	}
+	t.Run("our own are taken from a browser that does not say from where", func(t *testing.T) {
+		old := w.browser()
+		p := old.authorize(asks())
+		old.header = http.Header{"Origin": {"null"}, "Sec-Fetch-Site": nil}
+		p.login("ana", anasPassword).at("/consent")
+	})
 	t.Run("a consent that was shown to somebody else", func(t *testing.T) {
 		consent := b.post(action, form).at("/consent")
 		_, values := consent.form(`id="consent-allow"`)
@@ -336,4 +370,17 @@ func TestEveryPageIsGuarded(t *testing.T) {
 			t.Errorf("%s: %s", p.path, p.body)
 		}
 	}
+}
+
+func TestOneNetworkLetsOnlySoMuchWait(t *testing.T) {
+	w := newWorld(t)
+	b := w.browser()
+	for range 1000 {
+		b.get("/account").is(http.StatusOK)
+	}
+	if p := b.get("/account").is(http.StatusTooManyRequests); p.header.Get("Retry-After") == "" {
+		t.Error("no Retry-After")
+	}
+	w.advance(time.Second)
+	b.get("/account").is(http.StatusOK)
 }

@@ -19,7 +19,8 @@ const sessionColumns = `id, cookie, person_id, created, last_seen, idle, expires
 // for it, and returns the session. A session of the same person that the browser
 // had before, by the hash of its cookie, is the one that goes on, with the new
 // cookie and login: its id is known to clients. One of somebody else is ended.
-// It returns sessions.ErrGone where the request waits no more.
+// It returns sessions.ErrGone where the request waits no more. Of a thousand and
+// one sessions of a person the oldest is ended.
 func (db *DB) StartSession(ctx context.Context, s sessions.Session, before secret.Hash, request sessions.Waiting, e audit.Event) (started sessions.Session, err error) {
 	if s.ID == "" || s.Cookie.IsZero() || s.PersonID == "" {
 		return sessions.Session{}, errors.New("session without id, cookie or person")
@@ -44,6 +45,9 @@ func (db *DB) StartSession(ctx context.Context, s sessions.Session, before secre
 		if err := x.insertSession(started); err != nil {
 			return err
 		}
+		if err := x.endOldest(s.PersonID); err != nil {
+			return err
+		}
 		if _, err := x.progress(request, s.LastSeen, func(p *sessions.Progress) error {
 			*p = sessions.Progress{SessionID: started.ID}
 			return nil
@@ -57,6 +61,23 @@ func (db *DB) StartSession(ctx context.Context, s sessions.Session, before secre
 		return sessions.Session{}, err
 	}
 	return started, nil
+}
+
+// mostSessions is how many sessions one person can have.
+const mostSessions = 1000
+
+// endOldest ends those beyond.
+func (x *tx) endOldest(personID string) error {
+	beyond, err := x.sessionsBy(`SELECT `+sessionColumns+` FROM browser_session WHERE person_id = ? ORDER BY created DESC LIMIT 10 OFFSET ?`, personID, mostSessions)
+	if err != nil {
+		return err
+	}
+	for _, s := range beyond {
+		if err := x.endSession(s); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // SessionByCookie returns the session whose cookie has that hash, or

@@ -164,6 +164,23 @@ func testSessions(t *testing.T, open Open) {
 		b.is(err, session.ErrNoSession)
 		b.sessionRevoked("se_0")
 	})
+	t.Run("a person has so many, and the oldest go", func(t *testing.T) {
+		b := setUp(t, open)
+		for i := range 1000 {
+			b.signIn(fmt.Sprintf("se_%d", i), "pe_1", fmt.Sprint(i), "")
+		}
+		b.signIn("se_other", "pe_2", "x", "")
+		b.clock.move(time.Second)
+		b.signIn("se_new", "pe_1", "new", "")
+		list, err := b.SessionsOf(b.ctx(), "pe_1", b.clock.now())
+		b.ok(err)
+		if len(list) != 1000 || list[999].ID != "se_new" {
+			t.Errorf("%d sessions", len(list))
+		}
+		if n := len(b.revoked()); n != 1 {
+			t.Errorf("%d revocations", n)
+		}
+	})
 	t.Run("cleaning ends what was not used, and what it meant is revoked", func(t *testing.T) {
 		b := setUp(t, open)
 		b.signIn("se_1", "pe_1", "1", "")

@@ -327,10 +327,11 @@ func TestChecklist184Management(t *testing.T) {
 		}
 	})
 	step("a disabled client does not manage itself", func(t *testing.T) {
-		for status, want := range map[client.Status]int{client.Disabled: http.StatusForbidden, client.Active: http.StatusOK} {
+		for _, status := range []client.Status{client.Disabled, client.Active} { // in this order: later steps need it active
 			if _, err := w.db.UpdateClient(t.Context(), id, func(c *client.Client) error { c.Status = status; return nil }, system); err != nil {
 				t.Fatal(err)
 			}
+			want := map[client.Status]int{client.Disabled: http.StatusForbidden, client.Active: http.StatusOK}[status]
 			if a := w.manage(http.MethodGet, uri, access, nil); a.status != want {
 				t.Errorf("%s: %d", status, a.status)
 			}

@@ -110,6 +110,9 @@ func (x *tx) deleteClient(id string) error {
 	if n == 0 {
 		return fmt.Errorf("client %s: %w", id, client.ErrNotFound)
 	}
+	if _, err := x.exec(`DELETE FROM consent WHERE client_id = ?`, id); err != nil { // not for the next one of that id
+		return err
+	}
 	if err := x.unmapClient(id); err != nil {
 		return err
 	}

@@ -383,6 +383,17 @@ func testConsents(t *testing.T, open Open) {
 			t.Errorf("got %+v", c)
 		}
 	})
+	t.Run("the next client of an id is asked about", func(t *testing.T) {
+		b := setUp(t, open)
+		b.haveClients(plainClient("cl_1"))
+		allow(b, "1", app, session.Ask{}, "openid")
+		b.ok(b.DeleteClient(b.ctx(), "cl_1", did("client.deleted")))
+		list, err := b.ConsentsOf(b.ctx(), "pe_1")
+		b.ok(err)
+		if len(list) != 0 {
+			t.Errorf("got %+v", list)
+		}
+	})
 	t.Run("withdrawn it is forgotten, and what came of it revoked", func(t *testing.T) {
 		b := setUp(t, open)
 		allow(b, "1", app, session.Ask{}, "openid")

@@ -36,8 +36,11 @@ type cli struct {
 
 	Status statusCmd `cmd:"" group:"road" help:"How far the road has been walked."`
 	Routes routesCmd `cmd:"" group:"road" help:"Which scopes a call needs: list, set, unset, enforce, test."`
+	Scopes scopesCmd `cmd:"" group:"road" help:"Scopes for the API, and which each caller needs: design, infer."`
 	Plan   planCmd   `cmd:"" group:"road" help:"Whose calls would fail if: recorded traffic under other rules."`
 	Stage  stageCmd  `cmd:"" group:"road" help:"Move apikeys along the road, or back."`
+
+	OpenAPI openapiCmd `cmd:"" name:"openapi" group:"road" help:"The API's own document: rewrite."`
 
 	Clients clientsCmd `cmd:"" group:"identities" help:"Clients: list, show, create, update, rotate, approve, disable, enable, revoke, delete."`
 	People  peopleCmd  `cmd:"" group:"identities" help:"People: list, show, invite, create, set, disable, enable, delete, sessions, groups and more."`

@@ -159,6 +159,8 @@ func (s *Server) endpoints() []endpoint {
 		{"DELETE /routes", s.unsetRoute},
 		{"POST /routes/enforce", s.enforce},
 		{"POST /routes/test", s.testRoute},
+		{"POST /scopes/design", s.designScopes},
+		{"POST /scopes/infer", s.inferScopes},
 		{"POST /plan", s.plan},
 		{"POST /stage", s.setStage},
 

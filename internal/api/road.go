@@ -27,6 +27,10 @@ type Road interface {
 	Approve(ctx context.Context, clientID string, scopes oauth.Scope, actor string) (*client.Client, error)
 	// Observed lists the operations that were seen and that no rule is for.
 	Observed(ctx context.Context) ([]migration.ObservedOperation, error)
+	// DesignScopes designs scopes for the operations of an OpenAPI document, or
+	// without one for those that were seen.
+	DesignScopes(ctx context.Context, document []byte, actions migration.Actions) (migration.Design, error)
+	InferScopes(ctx context.Context, document []byte, actions migration.Actions, o migration.InferOptions) (migration.Inference, error)
 }
 
 // APIKeyStore is what the management of apikeys asks of storage.

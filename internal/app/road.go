@@ -53,3 +53,19 @@ func (r road) Observed(ctx context.Context) ([]migration.ObservedOperation, erro
 	}
 	return r.Road.Observed(ctx)
 }
+
+// DesignScopes implements api.Road.
+func (r road) DesignScopes(ctx context.Context, document []byte, actions migration.Actions) (migration.Design, error) {
+	if err := r.recorder.Flush(ctx); err != nil {
+		return migration.Design{}, err
+	}
+	return r.Road.DesignScopes(ctx, document, actions)
+}
+
+// InferScopes implements api.Road.
+func (r road) InferScopes(ctx context.Context, document []byte, actions migration.Actions, o migration.InferOptions) (migration.Inference, error) {
+	if err := r.recorder.Flush(ctx); err != nil {
+		return migration.Inference{}, err
+	}
+	return r.Road.InferScopes(ctx, document, actions, o)
+}

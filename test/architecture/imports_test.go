@@ -24,7 +24,7 @@ var rings = []struct {
 	name    string
 	members []string
 }{
-	{"words", []string{"oauth", "jose", "secret"}},
+	{"words", []string{"oauth", "jose", "secret", "openapi"}},
 	{"nouns", []string{"audit", "client", "apikey", "directory", "session", "keyring", "limit", "token", "policy", "traffic"}},
 	{"flows", []string{"authserver", "signin", "gateway", "migration", "agent"}},
 	{"edges", []string{"store", "federation", "notify", "api", "console"}},
@@ -42,7 +42,8 @@ var outside = map[string][]string{
 // onlyBy names the one package that may import a library.
 var onlyBy = map[string]string{
 	"github.com/go-jose/": "jose", "github.com/golang-jwt/": "jose", "github.com/lestrrat-go/jwx": "jose",
-	"modernc.org/": "store", "github.com/jackc/pgx": "store",
+	"github.com/pb33f/": "openapi",
+	"modernc.org/":      "store", "github.com/jackc/pgx": "store",
 	"github.com/go-webauthn/": "signin",
 }
 

@@ -349,6 +349,10 @@ func TestTheReferenceNamesWhatIsPrinted(t *testing.T) {
 			t.Errorf("%s: %s", commandsPage, difference)
 		}
 	}
+	const document = "openapi: 3.0.3\ninfo: {title: Shop, version: '1'}\npaths: {/v1/orders: {get: {responses: {'200': {description: ok}}}}}\n"
+	if err := os.WriteFile(in("openapi.yaml"), []byte(document), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	run([]string{"version"})
 	run([]string{"init", "--out", in("offkey.yaml")})
 	run([]string{"config", "validate", in("offkey.yaml")})
@@ -360,7 +364,7 @@ func TestTheReferenceNamesWhatIsPrinted(t *testing.T) {
 		{"clients", "update", "job", "--owner", "Acme"}, {"clients", "rotate", "job"}, {"clients", "disable", "job"}, {"clients", "enable", "job"},
 		{"routes", "test", "GET", "/v1/orders/1", "--client", "job"}, {"routes", "test", "GET", "/v1/orders/1", "--apikey", id}, {"routes", "test", "GET", "/v1/orders/1"},
 		{"apikeys", "map", id, "--client", "job"}, {"apikeys", "extend", id, "--until", "2033-01-31", "--reason", "agreed"},
-		{"plan", "retired"}, {"plan", "observe", "--enforce", "on"}, {"stage", "set", "warn", "--apikey", id}, {"stage", "set", "warn", "--all", "--dry-run"},
+		{"scopes", "design"}, {"scopes", "infer"}, {"plan", "retired"}, {"plan", "observe", "--enforce", "on"}, {"stage", "set", "warn", "--apikey", id}, {"stage", "set", "warn", "--all", "--dry-run"},
 		{"clients", "list"}, {"clients", "revoke", "job"}, {"clients", "delete", "job", "--yes"},
 		{"people", "groups", "set", "buyers", "--scopes", "read:orders", "--mfa", "any"}, {"people", "groups", "list"},
 		{"people", "invite", "ana", "--email", "ana@example.com", "--groups", "buyers", "--claim", "given_name=Ana"}, {"people", "set", "ana", "--add-group", "admins"},
@@ -380,6 +384,7 @@ func TestTheReferenceNamesWhatIsPrinted(t *testing.T) {
 	run([]string{"whoami"}, caller...)
 	run([]string{"logout"}, caller...)
 	run([]string{"keygen", "--out", in("key.pem")})
+	run([]string{"openapi", "rewrite", in("openapi.yaml"), "--out", in("openapi.new.yaml")})
 	for _, args := range [][]string{
 		{"clients", "list"}, {"clients", "show", "shop"}, {"apikeys", "revoke", id, "--dry-run"}, {"apikeys", "revoke", id, "--yes"}, {"apikeys", "block", id, "--yes"},
 		{"stage", "set", "blocked", "--apikey", id}, {"routes", "unset", "GET /v1/orders/{id}"}, {"signing", "list"}, {"signing", "rotate"}, {"signing", "drop", kid(), "--yes"}, {"signing", "list"},

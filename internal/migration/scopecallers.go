@@ -1,0 +1,239 @@
+package migration
+
+import (
+	"cmp"
+	"hash/fnv"
+	"math"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/offkey/offkey/internal/traffic"
+)
+
+// Limits of what is kept to tell apart the callers behind one credential.
+const (
+	maxCells       = 300  // pairs of agent and network
+	maxCellOps     = 400  // operations told apart in a pair
+	maxCredentials = 5000 // credentials whose callers are told apart
+)
+
+// cell is what came with one User-Agent from one network. Whoever calls has one
+// or several of them: programs are upgraded, and addresses move.
+type cell struct {
+	agent       string
+	source      netip.Prefix
+	calls       int64
+	ops         map[int]int64 // by number of the operation
+	first, last time.Time
+}
+
+type cellKey struct {
+	agent  string
+	source netip.Prefix
+}
+
+// callerFold gathers the calls of one credential.
+type callerFold struct {
+	cells map[cellKey]*cell
+}
+
+func newCallerFold() *callerFold { return &callerFold{cells: map[cellKey]*cell{}} }
+
+func (f *callerFold) add(agent string, source netip.Prefix, op int, calls int64, first, last time.Time) {
+	key := cellKey{agent, source}
+	c := f.cells[key]
+	if c == nil {
+		if len(f.cells) >= maxCells { // strangers cannot make up more: theirs are one
+			key = cellKey{}
+			c = f.cells[key]
+		}
+		if c == nil {
+			c = &cell{agent: key.agent, source: key.source, ops: map[int]int64{}}
+			f.cells[key] = c
+		}
+	}
+	c.calls += calls
+	c.first, c.last = earliest(c.first, first), latest(c.last, last)
+	if _, known := c.ops[op]; known || len(c.ops) < maxCellOps {
+		c.ops[op] += calls
+	}
+}
+
+// callerGroup is one caller: cells that belong together.
+type callerGroup struct {
+	cells       []*cell
+	programs    map[string]bool
+	sources     map[netip.Prefix]bool
+	ops         map[int]int64
+	calls       int64
+	first, last time.Time
+}
+
+func newCallerGroup(c *cell) *callerGroup {
+	g := &callerGroup{programs: map[string]bool{}, sources: map[netip.Prefix]bool{}, ops: map[int]int64{}}
+	g.take(c)
+	return g
+}
+
+func (g *callerGroup) take(c *cell) {
+	g.cells = append(g.cells, c)
+	g.programs[ProgramOf(c.agent)] = true
+	g.sources[c.source] = true
+	for op, n := range c.ops {
+		g.ops[op] += n
+	}
+	g.calls += c.calls
+	g.first, g.last = earliest(g.first, c.first), latest(g.last, c.last)
+}
+
+// What makes two of one.
+const (
+	alike      = 0.55 // share of the calls of the smaller that the larger makes too
+	alikeMoved = 0.35 // where one begins when the other ends
+	alikeOther = 0.80 // where the program is another one, and the other has ended
+	tooFew     = 4    // calls that show nothing about what a caller does
+	handover   = 36 * time.Hour
+)
+
+// callers tells apart who shares the credential. The cells with most calls come
+// first, since what they do is known best.
+func (f *callerFold) callers() []*callerGroup {
+	cells := make([]*cell, 0, len(f.cells))
+	for _, c := range f.cells {
+		cells = append(cells, c)
+	}
+	slices.SortFunc(cells, func(a, b *cell) int {
+		return cmp.Or(cmp.Compare(b.calls, a.calls), cmp.Compare(a.agent, b.agent), cmp.Compare(a.source.String(), b.source.String()))
+	})
+	var groups []*callerGroup
+	for _, c := range cells {
+		var best *callerGroup
+		fit := 0.0
+		for _, g := range groups {
+			if s := g.fits(c); s > fit {
+				fit, best = s, g
+			}
+		}
+		if best == nil {
+			groups = append(groups, newCallerGroup(c))
+			continue
+		}
+		best.take(c)
+	}
+	return joinGroups(groups)
+}
+
+// fits is how well a cell belongs to a group, 0 if it does not.
+func (g *callerGroup) fits(c *cell) float64 {
+	if !g.programs[ProgramOf(c.agent)] {
+		return 0
+	}
+	common := g.common(c.ops, c.calls)
+	switch {
+	case g.sources[c.source] && (common >= alikeMoved || c.calls <= tooFew):
+		return 1 + common // the same program in the same network
+	case common >= alike:
+		return common
+	case common >= alikeMoved && g.handsOver(c.first, c.last):
+		return common
+	case c.calls <= tooFew && common > 0:
+		return common / 2
+	}
+	return 0
+}
+
+// common is the share of calls to operations that the group makes too, as
+// often: a call to what the group hardly calls counts less.
+func (g *callerGroup) common(ops map[int]int64, calls int64) float64 {
+	if calls == 0 {
+		return 0
+	}
+	dot, a, b := 0.0, 0.0, 0.0
+	for op, n := range ops {
+		x := math.Log1p(float64(n))
+		dot += x * math.Log1p(float64(g.ops[op]))
+		a += x * x
+	}
+	for _, n := range g.ops {
+		y := math.Log1p(float64(n))
+		b += y * y
+	}
+	cosine := dot / math.Sqrt(max(a*b, 1e-12))
+	held := int64(0)
+	for op, n := range ops {
+		if g.ops[op] > 0 {
+			held += n
+		}
+	}
+	return max(cosine, (float64(held)/float64(calls)+cosine)/2)
+}
+
+// handsOver reports whether the group and the span follow one another.
+func (g *callerGroup) handsOver(first, last time.Time) bool {
+	return !first.Before(g.last.Add(-handover)) || !last.After(g.first.Add(handover))
+}
+
+// joinGroups joins what turned out to be one only when more was known of each.
+func joinGroups(groups []*callerGroup) []*callerGroup {
+	for {
+		bestA, bestB, fit := -1, -1, 0.0
+		for a := range groups {
+			for b := range a {
+				if s := groups[a].joins(groups[b]); s > fit {
+					bestA, bestB, fit = a, b, s
+				}
+			}
+		}
+		if bestA < 0 {
+			return groups
+		}
+		for _, c := range groups[bestA].cells {
+			groups[bestB].take(c)
+		}
+		groups = slices.Delete(groups, bestA, bestA+1)
+	}
+}
+
+func (g *callerGroup) joins(o *callerGroup) float64 {
+	if g.calls > o.calls {
+		g, o = o, g
+	}
+	common := o.common(g.ops, g.calls)
+	program, source := intersect(g.programs, o.programs), intersect(g.sources, o.sources)
+	follows := o.handsOver(g.first, g.last)
+	switch {
+	case program && (common >= alike || follows && common >= alikeMoved || source && common >= alikeMoved):
+		return common
+	case program && source && follows && g.calls <= 4*tooFew:
+		return 0.1 + common
+	case !program && follows && common >= alikeOther, !program && source && follows && common >= alike:
+		return common // rewritten in another language
+	}
+	return 0
+}
+
+func intersect[K comparable](a, b map[K]bool) bool {
+	for k := range a {
+		if b[k] {
+			return true
+		}
+	}
+	return false
+}
+
+// idOf names a caller among those of its credential, the same at every look as
+// long as its first agent and network are.
+func (g *callerGroup) idOf(credential traffic.Credential) string {
+	first := slices.MinFunc(g.cells, func(a, b *cell) int {
+		return cmp.Or(a.first.Compare(b.first), cmp.Compare(a.agent, b.agent), cmp.Compare(a.source.String(), b.source.String()))
+	})
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(first.agent + " " + first.source.String()))
+	const alphabet = "abcdefghijkmnpqrstuvwxyz23456789"
+	var tail [4]byte
+	for i, n := 0, h.Sum32(); i < len(tail); i, n = i+1, n/32 {
+		tail[i] = alphabet[n%32]
+	}
+	return credential.ID + "." + string(tail[:])
+}

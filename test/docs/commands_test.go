@@ -38,7 +38,7 @@ func documented(t *testing.T) map[string]string {
 	return rows
 }
 
-var listed = regexp.MustCompile(`(?m)^  ([a-z][a-z -]*[a-z])  +[A-Z]`)
+var listed = regexp.MustCompile(`(?m)^  ([a-z][a-z -]*[a-z])(?:  +|\n {6})[A-Z]`) // what a long name is for stands below it
 
 // commandsListed are the commands that --help lists; those of a group are listed
 // by the group's own.

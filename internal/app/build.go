@@ -30,6 +30,7 @@ type flows struct {
 	issuer  *authserver.Server
 	signin  *signin.Service
 	trust   *federation.Trust
+	clients *clientFinder
 	poster  authserver.Poster
 	mail    notify.Settings
 	stop    context.CancelFunc // ends what the gateway does beside calls
@@ -43,6 +44,9 @@ func (a *App) buildFlows(cfg *config.Loaded) (*flows, error) {
 	f := &flows{cfg: cfg}
 	var err error
 	if f.gateway, err = a.buildGateway(cfg); err != nil {
+		return nil, err
+	}
+	if f.clients, err = a.clientsOf(cfg); err != nil {
 		return nil, err
 	}
 	if f.signin, err = a.buildSignin(cfg, f); err != nil {
@@ -164,7 +168,7 @@ func (a *App) buildIssuer(cfg *config.Loaded, f *flows) (*authserver.Server, err
 	f.trust = a.federation(cfg, fetcher)
 	o := authserver.Options{
 		Issuer: cfg.Issuer, Resource: cfg.Gateway.Resource, Resources: resourcesOf(cfg),
-		Clients: a.views.clients, Spender: a.db, KeySets: federation.NewKeySets(fetcher, 1000, a.Now),
+		Clients: f.clients, Spender: a.db, KeySets: federation.NewKeySets(fetcher, 1000, a.Now),
 		Federation:  f.trust,
 		Ring:        a.views.ring.Current,
 		TokenIssuer: token.NewIssuer(cfg.Issuer, a.views.ring.Current, a.Now),
@@ -180,6 +184,7 @@ func (a *App) buildIssuer(cfg *config.Loaded, f *flows) (*authserver.Server, err
 		return nil, err
 	}
 	a.letClientsRegister(cfg, fetcher, &o)
+	o.ClientDocuments, o.KeepClient = f.clients.documents != nil, f.clients.keep
 	a.letPeopleGrant(cfg, f, &o)
 	f.poster = fetcher
 	if cfg.Migration.Upgrade != "off" {

@@ -11,7 +11,7 @@ import (
 // buildSignin makes the pages by which people sign in.
 func (a *App) buildSignin(cfg *config.Loaded, f *flows) (*signin.Service, error) {
 	return signin.New(signin.Options{
-		Issuer: cfg.Issuer, Store: a.db, People: a.views.people, Clients: a.views.clients, Devices: a.db, Spender: a.db,
+		Issuer: cfg.Issuer, Store: a.db, People: a.views.people, Clients: f.clients, Devices: a.db, Spender: a.db,
 		Master: a.data.master, Now: a.Now, Log: a.Log,
 		Source: func(r *http.Request) netip.Addr { return f.gateway.Source(r) },
 	})

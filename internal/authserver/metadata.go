@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"html"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/offkey/offkey/internal/jose"
@@ -54,6 +55,10 @@ func (s *Server) metadataFor(scopes oauth.Scope) oauth.ServerMetadata {
 	}
 	if s.options.Federation != nil {
 		m.GrantTypesSupported = append(m.GrantTypesSupported, oauth.GrantJWTBearer)
+	}
+	m.ClientIDMetadataDocumentSupported = s.options.ClientDocuments
+	if s.options.Browser != nil { // public clients look for it
+		m.TokenEndpointAuthMethodsSupported = append(slices.Clone(methods), oauth.AuthNone)
 	}
 	if s.takesRegistrations() {
 		m.RegistrationEndpoint = s.endpoint(pathRegister)

@@ -106,6 +106,18 @@ func isOfPerson(grantType string) bool {
 	return grantType == oauth.GrantAuthorizationCode || grantType == oauth.GrantRefreshToken || grantType == oauth.GrantDeviceCode
 }
 
+// keepDocument has a client kept whose client_id is the URL of its metadata: a
+// person has let it in by now.
+func (s *Server) keepDocument(ctx context.Context, c *client.Client) error {
+	if c.Source != client.SourceDocument || s.options.KeepClient == nil {
+		return nil
+	}
+	if err := s.options.KeepClient(ctx, c); err != nil {
+		return fmt.Errorf("keep client %s: %w", c.ID, err)
+	}
+	return nil
+}
+
 // keyWait is how long a request waits for the first key of an algorithm, which
 // is made by a job.
 const keyWait = 5 * time.Second

@@ -85,6 +85,11 @@ type Options struct {
 	// APIScopes are those that routes ask for: what clients that registered on
 	// nobody's word may ask people for. nil: none.
 	APIScopes func() oauth.Scope
+	// ClientDocuments says that Clients finds those whose client_id is the URL of
+	// their metadata, and KeepClient has one of them kept once a person has let
+	// it in; nil: it is not.
+	ClientDocuments bool
+	KeepClient      func(ctx context.Context, c *client.Client) error
 	// Fetch gets a document that a client names, through the guard; nil: none.
 	Fetch     func(ctx context.Context, url string) ([]byte, error)
 	Exchanger Exchanger // nil: apikeys are not exchanged

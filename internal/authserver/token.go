@@ -57,6 +57,9 @@ func (s *Server) issueToken(w http.ResponseWriter, r *http.Request) (oauth.Token
 		return oauth.TokenResponse{}, err
 	}
 	s.options.Metrics.tokenIssued(how)
+	if err := s.keepDocument(r.Context(), authorization.Client); err != nil {
+		return oauth.TokenResponse{}, err
+	}
 	if !authorization.Client.Confidential() { // others are noted by their credential
 		s.usage.note(authorization.Client.ID, "", began)
 	}

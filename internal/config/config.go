@@ -64,9 +64,10 @@ type TLS struct {
 
 // Features are switched on and off.
 type Features struct {
-	Registration string `yaml:"registration" enum:"closed,token,open" doc:"Who registers clients (RFC 7591) beside those with an apikey. closed: nobody. token: who has a registration token or an approved software statement. open: everybody, for people who are asked every time. Default: closed."`
-	PAR          string `yaml:"par" enum:"optional,required" doc:"required: every authorization request must be pushed first (RFC 9126). Default: optional, but for clients that say so themselves."`
-	DPoPNonce    string `yaml:"dpop_nonce" enum:"off,on" doc:"on: a DPoP proof needs a nonce of the issuer, or of the gateway that it is for. Wanted where several gateways serve one API, each of which remembers only the proofs that it saw."`
+	Registration     string `yaml:"registration" enum:"closed,token,open" doc:"Who registers clients (RFC 7591) beside those with an apikey. closed: nobody. token: who has a registration token or an approved software statement. open: everybody, for people who are asked every time. Default: closed."`
+	ClientIDMetadata string `yaml:"client_id_metadata" enum:"off,on" doc:"on: a client_id may be the https URL of a client metadata document, as MCP clients have it. Default: off."`
+	PAR              string `yaml:"par" enum:"optional,required" doc:"required: every authorization request must be pushed first (RFC 9126). Default: optional, but for clients that say so themselves."`
+	DPoPNonce        string `yaml:"dpop_nonce" enum:"off,on" doc:"on: a DPoP proof needs a nonce of the issuer, or of the gateway that it is for. Wanted where several gateways serve one API, each of which remembers only the proofs that it saw."`
 }
 
 // Storage is where everything is kept.

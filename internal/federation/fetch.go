@@ -42,6 +42,7 @@ const maxRunning = 32
 // Document is what was fetched.
 type Document struct {
 	Body []byte
+	Type string // Content-Type, as it came
 	// MaxAge is how long the server says it may be kept; Aged is false where it
 	// says nothing.
 	MaxAge time.Duration
@@ -151,7 +152,7 @@ func (f *Fetcher) Fetch(ctx context.Context, rawURL, accept string) (Document, e
 		return Document{}, fmt.Errorf("fetch: body is longer than %d bytes", f.options.MaxBytes)
 	}
 	age, aged := maxAge(resp.Header.Get("Cache-Control"))
-	return Document{Body: body, MaxAge: age, Aged: aged}, nil
+	return Document{Body: body, Type: resp.Header.Get("Content-Type"), MaxAge: age, Aged: aged}, nil
 }
 
 // clientFor judges the URL before anything is resolved.

@@ -48,6 +48,14 @@ type entry[T any] struct {
 // fetch is one request under way; done is closed after its result is stored.
 type fetch struct{ done chan struct{} }
 
+// has reports whether the document at uri is in memory and fresh.
+func (k *kept[T]) has(uri string) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	e := k.byURI[uri]
+	return e != nil && !e.got.IsZero() && e.failed == nil && k.now().Before(e.expires)
+}
+
 // current returns the document at uri, from memory while it is fresh.
 func (k *kept[T]) current(ctx context.Context, uri string) (T, error) {
 	return k.ask(ctx, uri, func(e *entry[T], now time.Time) bool { return now.Before(e.expires) })

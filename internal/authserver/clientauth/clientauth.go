@@ -195,6 +195,10 @@ func (a *Authenticator) find(ctx context.Context, id string) (*client.Client, er
 	case errors.Is(err, client.ErrNotFound):
 		return nil, nil
 	case err != nil:
+		var refused *oauth.Error
+		if errors.As(err, &refused) { // the document at its client_id cannot be had
+			return nil, &failure{cause: CauseUnproved, guess: true, answer: refused}
+		}
 		return nil, unavailable(err)
 	}
 	return c, nil

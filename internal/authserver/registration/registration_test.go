@@ -229,3 +229,20 @@ func FuzzClientMetadata(f *testing.F) {
 		}
 	})
 }
+
+func FuzzDocument(f *testing.F) {
+	f.Add("https://client.example/c", []byte(`{"client_id":"https://client.example/c","redirect_uris":["http://localhost/cb"],"jwks_uri":"https://client.example/k"}`))
+	f.Add("http://127.0.0.1/c", []byte(`{"client_id":"http://127.0.0.1/c","redirect_uris":["https://a.example/"],"grant_types":["authorization_code","x"]}`))
+	f.Fuzz(func(t *testing.T, id string, raw []byte) {
+		if CheckDocumentURL(id) != nil {
+			return
+		}
+		c, err := ReadDocument(id, raw, DocumentPolicy(), noon)
+		if err != nil {
+			return
+		}
+		if c.ID != id || c.AuthMethod != oauth.AuthNone && c.AuthMethod != oauth.AuthPrivateKeyJWT || c.Allows(oauth.GrantClientCredentials) || len(c.RedirectURIs) == 0 || c.Source != client.SourceDocument {
+			t.Errorf("%s is %+v", raw, c)
+		}
+	})
+}

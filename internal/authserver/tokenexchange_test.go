@@ -327,8 +327,7 @@ func (w *world) revokes(r token.Revocation) {
 
 func FuzzTokenExchange(f *testing.F) {
 	w := newChain(f, unlimited)
-	good := w.ofAna()
-	f.Add(good, good, "read:orders", otherAPI)
+	f.Add("eyJhbGciOiJFUzI1NiIsImtpZCI6IngiLCJ0eXAiOiJhdCtqd3QifQ.e30.AAAA", "a.b.c", "read:orders", otherAPI)
 	f.Add("x", "", "", "")
 	f.Fuzz(func(t *testing.T, subject, actor, scope, resource string) {
 		form := values("grant_type", oauth.GrantTokenExchange, "subject_token", subject, "subject_token_type", oauth.TypeAccessToken, "scope", scope, "resource", resource)
@@ -341,7 +340,7 @@ func FuzzTokenExchange(f *testing.F) {
 		r.Header.Set("Authorization", w.orders.Get("Authorization"))
 		a := httptest.NewRecorder()
 		w.handler.ServeHTTP(a, r)
-		if a.Code >= 500 || a.Code == http.StatusOK && subject != good {
+		if a.Code >= 500 || a.Code == http.StatusOK {
 			t.Errorf("%d %s", a.Code, a.Body)
 		}
 	})

@@ -257,6 +257,7 @@ func (w *world) start(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv("GATEWAY", at.Gateway)
 	ts.Setenv("ISSUER", at.Issuer)
 	ts.Setenv("OPS", at.Ops)
+	ts.Setenv("SETUP", at.Setup)
 	ts.Setenv("PID", strconv.Itoa(p.cmd.Process.Pid))
 }
 

@@ -60,6 +60,27 @@ func (w *world) approve(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Fatalf("the pages have no end; the last is\n%s", page)
 }
 
+// redeem is a person who opens a one-time link and chooses a password; with !
+// the page must say that it cannot be used.
+//
+//	redeem URL NAME PASSWORD-FILE
+func (w *world) redeem(ts *testscript.TestScript, neg bool, args []string) {
+	need(ts, "redeem URL NAME PASSWORD-FILE", args, 3)
+	b := newBrowser(ts)
+	password := strings.TrimSpace(ts.ReadFile(args[2]))
+	b.fill = map[string]string{"username": args[1], "password": password, "repeat": password}
+	page := b.open(http.MethodGet, args[0], nil)
+	if !strings.Contains(page, `id="link-submit"`) {
+		if !neg {
+			ts.Fatalf("the link cannot be used:\n%s", page)
+		}
+		return
+	}
+	if page = b.press(page, "link-submit"); strings.Contains(page, `id="link-submit"`) != neg {
+		ts.Fatalf("the page after the link is\n%s", page)
+	}
+}
+
 // browser is as much of one as the sign-in pages need.
 type browser struct {
 	ts   *testscript.TestScript

@@ -28,9 +28,10 @@ import (
 //	sql FILE STATEMENT…       changes a database that nobody has open
 //	disk DIR SIZE             a file system of its own, where [disk] says that this is allowed
 //	port free|taken VAR       an address where nobody listens, or somebody else
+//	redeem URL NAME PW        a person who opens a one-time link and chooses the password in the file
 //	approve FILE NAME PW      a person who answers `offkey login --json`, whose prompt is in the file
 var worldCommands = map[string]command{
-	"certificate": (*world).certificate, "certified": (*world).certified, "sql": (*world).sql, "disk": (*world).disk, "port": (*world).port, "approve": (*world).approve,
+	"certificate": (*world).certificate, "certified": (*world).certified, "sql": (*world).sql, "disk": (*world).disk, "port": (*world).port, "approve": (*world).approve, "redeem": (*world).redeem,
 }
 
 func (w *world) certificate(ts *testscript.TestScript, _ bool, args []string) {

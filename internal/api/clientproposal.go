@@ -226,6 +226,9 @@ func checkClient(c *client.Client) error {
 	if strings.Trim(c.ID, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~") != "" || len(c.ID) > 100 {
 		return badRequest("use up to 100 letters, digits and -._~, or leave it out", "client_id is %q", c.ID)
 	}
+	if err := client.CheckID(c.ID); err != nil {
+		return badRequest("leave it out, or choose another", "%v", err)
+	}
 	if strings.HasPrefix(c.ID, "ak_") {
 		return badRequest("leave it out, or choose another", "client_id starts with ak_, as ids of apikeys do")
 	}

@@ -6,7 +6,9 @@ package client
 
 import (
 	"errors"
+	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -106,6 +108,16 @@ type Credential struct {
 // NewID makes a client id. Ids of clients start with "cl_" and so never meet
 // the id of a person (RFC 9068 §5, RFC 9700 §4.15).
 func NewID() string { return "cl_" + uuid.Must(uuid.NewV7()).String() }
+
+// CheckID refuses an id that somebody chose for a client and that is, or may
+// become, a person's: as a subject it would be taken for theirs (RFC 9068 §5,
+// RFC 9700 §4.15).
+func CheckID(id string) error {
+	if strings.HasPrefix(id, "pe_") {
+		return fmt.Errorf("the client id %q begins with pe_, as the ids of people do", id)
+	}
+	return nil
+}
 
 // NewCredentialID makes the id of a credential.
 func NewCredentialID() string { return "cr_" + uuid.Must(uuid.NewV7()).String() }

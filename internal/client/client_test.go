@@ -69,6 +69,11 @@ func TestIDsOfClientsAreNoIDsOfPeople(t *testing.T) {
 	if a == b || !strings.HasPrefix(a, "cl_") || len(a) != 3+36 || !strings.HasPrefix(NewCredentialID(), "cr_") {
 		t.Errorf("%q, %q", a, b)
 	}
+	for id, ok := range map[string]bool{a: true, "billing": true, "pe": true, "pe_1": false, "pe_": false} {
+		if err := CheckID(id); (err == nil) != ok {
+			t.Errorf("%s: %v", id, err)
+		}
+	}
 }
 
 func TestAClientsJSONHoldsNoCredential(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/offkey/offkey/internal/apikey"
+	"github.com/offkey/offkey/internal/client"
 	"github.com/offkey/offkey/internal/oauth"
 	"github.com/offkey/offkey/internal/policy"
 )
@@ -389,6 +390,9 @@ func (c *checker) clients() {
 			c.add(at+".auth", "is missing", "it is private_key_jwt for most, client_secret_basic for web apps that cannot, none for public clients")
 		}
 		ids[cl.ID] = true
+		if err := client.CheckID(cl.ID); err != nil {
+			c.add(at+".id", "is wrong: "+err.Error(), "choose another")
+		}
 		c.clientCredential(at, cl)
 		if _, err := oauth.ParseScope(strings.Join(cl.Scopes, " ")); err != nil {
 			c.add(at+".scopes", err.Error(), "")

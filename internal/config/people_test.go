@@ -77,3 +77,10 @@ func TestWhatIsWrongWithPeopleIsSaid(t *testing.T) {
 		})
 	}
 }
+
+func TestAClientOfTheFileHasNoIDOfAPerson(t *testing.T) { // checklist_74
+	_, err := Parse("offkey.yaml", []byte(smallest+"clients: [{id: pe_1, auth: none, grants: [device_code]}]\n"), nil)
+	if err == nil || !strings.Contains(err.Error(), "begins with pe_") {
+		t.Errorf("%v", err)
+	}
+}

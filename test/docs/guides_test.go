@@ -37,6 +37,10 @@ var guides = map[string]struct {
 		up:   []string{"--token-call", "apikey"},
 		send: func(r *http.Request, key string) { r.Header.Set("X-API-Key", key) },
 	},
+	"docs/how-to/people.md": {
+		send:         func(r *http.Request, key string) { r.Header.Set("X-API-Key", key) },
+		readsHeaders: true,
+	},
 	"docs/how-to/leaked-key.md": {
 		send:         func(r *http.Request, key string) { r.Header.Set("X-API-Key", key) },
 		readsHeaders: true, named: true, upgraded: true,

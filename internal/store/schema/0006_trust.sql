@@ -28,3 +28,13 @@ CREATE INDEX registration_token_by_expiry ON registration_token (expires);
 -- used (store.Clean). The column is 0 for all others.
 ALTER TABLE client ADD COLUMN unused_until INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX client_unused ON client (unused_until) WHERE unused_until > 0;
+
+-- Who people are at the providers where they sign in.
+CREATE TABLE upstream_person (
+  issuer    TEXT    NOT NULL,
+  subject   TEXT    NOT NULL,
+  person_id TEXT    NOT NULL REFERENCES person (id) ON DELETE CASCADE,
+  created   INTEGER NOT NULL,
+  PRIMARY KEY (issuer, subject)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX upstream_person_by_person ON upstream_person (person_id);

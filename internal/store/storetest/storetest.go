@@ -54,6 +54,8 @@ type Store interface {
 	SetTrustDisabled(ctx context.Context, id string, disabled bool, e audit.Event) error
 	DeleteTrustRule(ctx context.Context, id string, e audit.Event) error
 	RegisterClient(ctx context.Context, r client.Registration, decide func(*client.Client, *client.RegistrationToken) error, e audit.Event) error
+	UpstreamPerson(ctx context.Context, issuer, subject string) (id string, err error)
+	CreateUpstreamAccount(ctx context.Context, issuer, subject string, a *directory.Account, e audit.Event) error
 	RegistrationTokens(ctx context.Context) ([]*client.RegistrationToken, error)
 	CreateRegistrationToken(ctx context.Context, t *client.RegistrationToken, e audit.Event) error
 	DeleteRegistrationToken(ctx context.Context, id string, e audit.Event) error
@@ -171,6 +173,7 @@ func Run(t *testing.T, open Open) {
 		{"consents", testConsents},
 		{"trust", testTrust},
 		{"registration", testRegistration},
+		{"upstream people", testUpstreamPeople},
 		{"traffic", testTraffic},
 		{"upkeep", testUpkeep},
 	} {

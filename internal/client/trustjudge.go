@@ -189,6 +189,13 @@ func (r *TrustRule) judgeID(t ForeignToken) Finding {
 	return Finding{"jti", t.ID != "" && len(t.ID) <= maxForeignJTI, "there, and new", got}
 }
 
+// Holds reports whether the token meets the condition.
+func (c Condition) Holds(t ForeignToken) bool { return c.judge(t).OK }
+
+// Texts are the values of a claim as they are written: none where it is not
+// there or is an object.
+func (t ForeignToken) Texts(claim string) []string { return claimValues(t.Claims, claim) }
+
 // judge finds the claim and compares it: a text, a number, true or false, or
 // any element of an array of them.
 func (c Condition) judge(t ForeignToken) Finding {

@@ -25,15 +25,16 @@ import (
 // flows are the parts that take calls, as one configuration wants them. A
 // reload makes new ones; calls under way end on those that they began on.
 type flows struct {
-	cfg     *config.Loaded
-	gateway *gateway.Gateway
-	issuer  *authserver.Server
-	signin  *signin.Service
-	trust   *federation.Trust
-	clients *clientFinder
-	poster  authserver.Poster
-	mail    notify.Settings
-	stop    context.CancelFunc // ends what the gateway does beside calls
+	cfg       *config.Loaded
+	gateway   *gateway.Gateway
+	issuer    *authserver.Server
+	signin    *signin.Service
+	trust     *federation.Trust
+	clients   *clientFinder
+	upstreams []*upstream
+	poster    authserver.Poster
+	mail      notify.Settings
+	stop      context.CancelFunc // ends what the gateway does beside calls
 }
 
 // tokenCacheSize bounds the verified access tokens that are remembered.
@@ -47,6 +48,9 @@ func (a *App) buildFlows(cfg *config.Loaded) (*flows, error) {
 		return nil, err
 	}
 	if f.clients, err = a.clientsOf(cfg); err != nil {
+		return nil, err
+	}
+	if f.upstreams, err = a.buildUpstreams(cfg); err != nil {
 		return nil, err
 	}
 	if f.signin, err = a.buildSignin(cfg, f); err != nil {

@@ -13,7 +13,8 @@ func (a *App) buildSignin(cfg *config.Loaded, f *flows) (*signin.Service, error)
 	return signin.New(signin.Options{
 		Issuer: cfg.Issuer, Store: a.db, People: a.views.people, Clients: f.clients, Devices: a.db, Spender: a.db,
 		Master: a.data.master, Now: a.Now, Log: a.Log,
-		Source: func(r *http.Request) netip.Addr { return f.gateway.Source(r) },
+		Source:    func(r *http.Request) netip.Addr { return f.gateway.Source(r) },
+		Upstreams: buttons(f.upstreams),
 	})
 }
 
@@ -23,6 +24,12 @@ func (f *flows) issue(w http.ResponseWriter, r *http.Request) {
 	if f.signin.Serves(r.URL.Path) {
 		f.signin.Handler().ServeHTTP(w, r)
 		return
+	}
+	for _, u := range f.upstreams {
+		if r.URL.Path == u.path {
+			u.arrive(w, r, f.signin)
+			return
+		}
 	}
 	f.issuer.Handler().ServeHTTP(w, r)
 }

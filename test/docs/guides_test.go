@@ -129,7 +129,7 @@ func fenced(t *testing.T, page string) []block {
 
 func TestConfigurationsInThePagesAreValid(t *testing.T) {
 	dir := t.TempDir()
-	for _, name := range []string{"chain.pem", "key.pem", "clients-ca.pem", "edge.pem", "offkey_master", "offkey_pepper"} {
+	for _, name := range []string{"chain.pem", "key.pem", "clients-ca.pem", "edge.pem", "offkey_master", "offkey_pepper", "corp.secret"} {
 		text := "not looked into\n"
 		if strings.HasPrefix(name, "offkey_") {
 			text = strings.Repeat("A", 43) + "=\n"

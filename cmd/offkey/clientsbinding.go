@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"strings"
+
+	"github.com/offkey/offkey/internal/config"
 )
 
 // bindingFlags say what the tokens of a client are bound to.
@@ -23,6 +25,50 @@ func (f bindingFlags) bind(body map[string]any) {
 	if f.Profile != nil {
 		body["profile"] = *f.Profile
 	}
+}
+
+// peopleFlags are for clients that act for people.
+type peopleFlags struct {
+	Grant         []string `sep:"none" placeholder:"GRANT" help:"What it may use, repeat for several: authorization_code, refresh_token, device_code, client_credentials, token_exchange."`
+	RedirectURI   []string `name:"redirect-uri" sep:"none" placeholder:"URI" help:"Where authorization responses go, compared exactly; repeat for several."`
+	PostLogoutURI []string `name:"post-logout-redirect-uri" sep:"none" placeholder:"URI" help:"Where browsers may go after signing out."`
+	LogoutURI     *string  `name:"backchannel-logout-uri" placeholder:"URI" help:"Told when a session ends."`
+	Type          *string  `placeholder:"TYPE" help:"web or native. Default: by its redirect URIs."`
+	PKCE          *string  `name:"pkce" placeholder:"POLICY" help:"required (default), or optional for a confidential OpenID Connect client that cannot."`
+	PAR           *bool    `name:"par-required" negatable:"" help:"Its authorization requests must be pushed."`
+}
+
+// actForPeople puts them into the body of a request.
+func (f peopleFlags) actForPeople(body map[string]any) error {
+	var grants []string
+	for _, name := range f.Grant {
+		g := config.GrantType(name)
+		if g == "" {
+			return wrongUsage(fmt.Sprintf("--grant %q is no grant", name), "use authorization_code, refresh_token, device_code, client_credentials or token_exchange")
+		}
+		grants = append(grants, g)
+	}
+	for member, list := range map[string][]string{"grants": grants, "redirect_uris": f.RedirectURI, "post_logout_redirect_uris": f.PostLogoutURI} {
+		if len(list) > 0 {
+			body[member] = list
+		}
+	}
+	for member, value := range map[string]*string{"backchannel_logout_uri": f.LogoutURI, "application_type": f.Type} {
+		if value != nil {
+			body[member] = *value
+		}
+	}
+	if f.PAR != nil {
+		body["require_pushed_authorization_requests"] = *f.PAR
+	}
+	switch {
+	case f.PKCE == nil:
+	case *f.PKCE == "optional" || *f.PKCE == "required":
+		body["pkce_optional"] = *f.PKCE == "optional"
+	default:
+		return wrongUsage(fmt.Sprintf("--pkce %q is neither required nor optional", *f.PKCE), "leave it out: required is the default")
+	}
+	return nil
 }
 
 // certificateFlags say by which certificate a client is known.

@@ -11,7 +11,7 @@ import (
 type clientsCreateCmd struct {
 	operatorFlags
 	Name          string   `required:"" placeholder:"NAME" help:"For people."`
-	Auth          string   `required:"" placeholder:"METHOD" help:"private_key_jwt, client_secret_basic, client_secret_post, federated_jwt, tls_client_auth or self_signed_tls_client_auth."`
+	Auth          string   `required:"" placeholder:"METHOD" help:"private_key_jwt, client_secret_basic, client_secret_post, federated_jwt, tls_client_auth, self_signed_tls_client_auth, or none for a public client."`
 	Scopes        string   `placeholder:"LIST" help:"What it may ask for, separated by spaces."`
 	JWKSFile      string   `name:"jwks-file" type:"path" placeholder:"FILE" help:"JWK set with its public keys, as keygen prints it; - is stdin."`
 	JWKSURI       string   `name:"jwks-uri" placeholder:"URL" help:"Where its public keys are fetched, instead."`
@@ -23,6 +23,7 @@ type clientsCreateCmd struct {
 	Resource      []string `sep:"none" placeholder:"URI" help:"Audience it may ask for; repeat for several. Default: gateway.resource."`
 	certificateFlags
 	bindingFlags
+	peopleFlags
 	DryRun bool `help:"Make nothing, only check."`
 }
 
@@ -31,6 +32,9 @@ func (clientsCreateCmd) Help() string {
   offkey clients create --name billing --auth private_key_jwt --jwks-file billing.jwks --scopes "read:orders"
   offkey clients create --name edge --auth self_signed_tls_client_auth --certificate-file edge.pem --certificate-bound
   offkey clients create --name corp --auth tls_client_auth --tls-subject "dn:CN=corp,O=Acme" --scopes "read:orders"
+  offkey clients create --name shop --auth client_secret_basic --grant authorization_code --grant refresh_token \
+      --redirect-uri https://shop.example/cb --scopes "openid read:orders"
+  offkey clients create --id cli --name "Acme CLI" --auth none --grant device_code --grant refresh_token --scopes "read:orders"
   offkey clients create --name legacy-job --auth client_secret_basic --scopes "read:orders" > legacy-job.txt
 
 A secret is made here, printed once to standard output, and kept as a hash only. With private_key_jwt nothing secret
@@ -59,6 +63,9 @@ func (c *clientsCreateCmd) Run(ctx context.Context, t *terminal) error {
 		body["jwks"] = jwks
 	}
 	c.bind(body)
+	if err := c.actForPeople(body); err != nil {
+		return err
+	}
 	if err := c.prove(t, body); err != nil {
 		return err
 	}
@@ -99,6 +106,7 @@ type clientsUpdateCmd struct {
 	JWKSURI       *string  `name:"jwks-uri" placeholder:"URL" help:"Where its public keys are fetched."`
 	Resource      []string `sep:"none" placeholder:"URI" help:"Audience it may ask for; replaces what was there."`
 	bindingFlags
+	peopleFlags
 }
 
 func (clientsUpdateCmd) Help() string {
@@ -129,8 +137,11 @@ func (c *clientsUpdateCmd) Run(ctx context.Context, t *terminal) error {
 		body["resources"] = c.Resource
 	}
 	c.bind(body)
+	if err := c.actForPeople(body); err != nil {
+		return err
+	}
 	if len(body) == 0 {
-		return wrongUsage("nothing to change was given", "give at least one of --name, --owner, --scopes, --default-scopes, --audience, --signing-alg, --jwks-uri, --resource, --dpop-bound, --certificate-bound, --profile")
+		return wrongUsage("nothing to change was given", "give at least one of --name, --owner, --scopes, --default-scopes, --audience, --signing-alg, --jwks-uri, --resource, --grant, --redirect-uri, --dpop-bound, --certificate-bound, --profile")
 	}
 	raw, err := c.send(ctx, "PATCH", "/clients/%s", body)
 	if err != nil {

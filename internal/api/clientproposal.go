@@ -38,11 +38,13 @@ type clientProposal struct {
 	DPoPBound        bool              `json:"dpop_bound_access_tokens"`
 	CertificateBound bool              `json:"tls_client_certificate_bound_access_tokens"`
 	Profile          string            `json:"profile"`
+	forPeople
 }
 
 // clientMethods are the ways in which a client can prove itself here.
 var clientMethods = []string{
 	oauth.AuthPrivateKeyJWT, oauth.AuthClientSecretBasic, oauth.AuthClientSecretPost, oauth.AuthFederatedJWT, oauth.AuthTLSClient, oauth.AuthSelfSignedTLSClient,
+	oauth.AuthNone,
 }
 
 // client makes the client, with a new secret where its method is one.
@@ -53,13 +55,14 @@ func (p clientProposal) client(now time.Time) (clientAnswer, error) {
 		Resources: p.Resources, Source: client.SourceAPI, Created: now,
 		Details: client.Details{Exchange: p.Exchange, TLS: p.TLS, DPoPBound: p.DPoPBound, CertificateBound: p.CertificateBound, Profile: p.Profile},
 	}
+	p.forPeople.apply(c)
 	if c.ID == "" {
 		c.ID = client.NewID()
 	}
 	if c.Audience == "" {
 		c.Audience = client.Strict
 	}
-	if len(c.Grants) == 0 {
+	if len(c.Grants) == 0 && c.AuthMethod != oauth.AuthNone {
 		c.Grants = []string{oauth.GrantClientCredentials}
 		if c.AuthMethod == oauth.AuthFederatedJWT {
 			c.Grants = append(c.Grants, oauth.GrantJWTBearer)
@@ -84,7 +87,7 @@ func (p clientProposal) credential(made *clientAnswer, now time.Time) error {
 		return p.certificate(made, now)
 	case !hasKeys(p.Auth) && (keys || uri):
 		return badRequest("leave them out, or use auth private_key_jwt", "a client with auth %s has no public keys", p.Auth)
-	case p.Auth == oauth.AuthFederatedJWT, p.Auth == oauth.AuthTLSClient: // checkBinding holds the subject of the latter
+	case p.Auth == oauth.AuthFederatedJWT, p.Auth == oauth.AuthTLSClient, p.Auth == oauth.AuthNone: // checkBinding holds the subject of the latter
 		made.Credentials = []client.Credential{}
 		return nil
 	case !hasKeys(p.Auth):
@@ -174,6 +177,7 @@ type clientChanges struct {
 	DPoPBound        *bool              `json:"dpop_bound_access_tokens,omitempty"`
 	CertificateBound *bool              `json:"tls_client_certificate_bound_access_tokens,omitempty"`
 	Profile          *string            `json:"profile,omitempty"`
+	forPeople
 }
 
 func (p clientChanges) apply(c *client.Client, now time.Time) error {
@@ -194,6 +198,7 @@ func (p clientChanges) apply(c *client.Client, now time.Time) error {
 	set(&c.DPoPBound, p.DPoPBound)
 	set(&c.CertificateBound, p.CertificateBound)
 	set(&c.Profile, p.Profile)
+	p.forPeople.apply(c)
 	if p.JWKSURI != nil {
 		if !hasKeys(c.AuthMethod) {
 			return badRequest("", "a client with auth %s has no public keys", c.AuthMethod)
@@ -248,14 +253,18 @@ func checkClient(c *client.Client) error {
 		return badRequest("add it to scopes too", "default_scopes names %s, which scopes does not", extra)
 	}
 	for _, g := range c.Grants {
-		if g != oauth.GrantClientCredentials && g != oauth.GrantTokenExchange && !(g == oauth.GrantJWTBearer && c.AuthMethod == oauth.AuthFederatedJWT) {
-			return badRequest("use client_credentials", "grants names %q, which this release does not have", g)
+		known := slices.Contains(grantsForPeople, g) || g == oauth.GrantClientCredentials || g == oauth.GrantTokenExchange
+		if !known && !(g == oauth.GrantJWTBearer && c.AuthMethod == oauth.AuthFederatedJWT) {
+			return badRequest("use client_credentials, "+strings.Join(grantsForPeople, ", ")+" or "+oauth.GrantTokenExchange, "grants names %q, which is none that this client can have", g)
 		}
 	}
 	if err := checkExchange(c); err != nil {
 		return err
 	}
 	if err := checkBinding(c); err != nil {
+		return err
+	}
+	if err := checkForPeople(c); err != nil {
 		return err
 	}
 	for _, resource := range c.Resources {

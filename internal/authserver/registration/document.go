@@ -38,7 +38,7 @@ func CheckDocumentURL(id string) error {
 	}
 	for segment := range strings.SplitSeq(u.Path, "/") { // decoded: %2e is a dot
 		if segment == "." || segment == ".." {
-			return errors.New("client_id has a segment . or ..")
+			return errors.New("client_id has a dot segment")
 		}
 	}
 	return nil

@@ -23,7 +23,8 @@ type life struct {
 var programs = []string{"python-requests", "axios", "Go-http-client", "okhttp", "acme-sync", "billing", "curl", "Java-http-client", "orders-worker", "node-fetch"}
 
 // measureCallers tells apart the callers behind apikeys, half of which are
-// shared by two to four. One in four programs is the same as another's.
+// shared by two to four, of the same customer: a part of what they call is the
+// same, and one in four runs a program that another runs too.
 func measureCallers(out io.Writer, v vocabulary, seeds int) {
 	var base, product callerScore
 	for seed := range uint64(seeds) {
@@ -40,13 +41,14 @@ func measureCallers(out io.Writer, v vocabulary, seeds int) {
 			}
 			count[id] = n
 			used := map[string]bool{}
+			common := w.jobs(1)[0]
 			for c := range n {
-				l := life{job: w.jobs(1)[0], program: pick(w.r, programs...), version: [3]int{1 + w.r.IntN(3), w.r.IntN(20), w.r.IntN(9)}}
+				l := life{job: w.sharing(w.jobs(1)[0], common), program: pick(w.r, programs...), version: [3]int{1 + w.r.IntN(3), w.r.IntN(20), w.r.IntN(9)}}
 				for used[l.program] && w.r.IntN(4) > 0 {
 					l.program = pick(w.r, programs...)
 				}
 				used[l.program] = true
-				for _, o := range w.live(l, from, 60+w.r.IntN(500)) {
+				for _, o := range w.live(l, from, 20+w.r.IntN(400)) {
 					o.Credential.ID = id
 					calls, truth = append(calls, o), append(truth, fmt.Sprint(id, "/", c))
 				}
@@ -81,6 +83,17 @@ func measureCallers(out io.Writer, v vocabulary, seeds int) {
 	line(out, "callers behind apikeys, V-measure", base.v, product.v, "")
 	line(out, "callers: right number for shared apikeys", ratio(base.right[1], base.all[1]), ratio(product.right[1], product.all[1]), fmt.Sprintf("of %d", base.all[1]))
 	line(out, "callers: right number for unshared apikeys", ratio(base.right[0], base.all[0]), ratio(product.right[0], product.all[0]), fmt.Sprintf("of %d", base.all[0]))
+}
+
+// sharing is a job with some of the operations of another, done as often as
+// its own.
+func (w *world) sharing(j, common job) job {
+	for i, op := range common.ops {
+		if w.r.IntN(5) < 2 && !slices.Contains(j.ops, op) {
+			j.ops, j.weight = append(j.ops, op), append(j.weight, common.weight[i])
+		}
+	}
+	return j
 }
 
 type callerScore struct {

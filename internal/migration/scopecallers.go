@@ -6,6 +6,7 @@ import (
 	"math"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/offkey/offkey/internal/traffic"
@@ -16,7 +17,12 @@ const (
 	maxCells       = 300  // pairs of agent and network
 	maxCellOps     = 400  // operations told apart in a pair
 	maxCredentials = 5000 // credentials whose callers are told apart
+	maxCellsInAll  = 60_000
+	maxOpsInAll    = 1_000_000
 )
+
+// room is what is left of the limits over all credentials.
+type room struct{ cells, ops int }
 
 // cell is what came with one User-Agent from one network. Whoever calls has one
 // or several of them: programs are upgraded, and addresses move.
@@ -36,28 +42,45 @@ type cellKey struct {
 // callerFold gathers the calls of one credential.
 type callerFold struct {
 	cells map[cellKey]*cell
+	room  *room
 }
 
-func newCallerFold() *callerFold { return &callerFold{cells: map[cellKey]*cell{}} }
+func newCallerFold(r *room) *callerFold { return &callerFold{map[cellKey]*cell{}, r} }
 
 func (f *callerFold) add(agent string, source netip.Prefix, op int, calls int64, first, last time.Time) {
-	key := cellKey{agent, source}
+	key := cellKey{clipped(agent), source}
 	c := f.cells[key]
 	if c == nil {
-		if len(f.cells) >= maxCells { // strangers cannot make up more: theirs are one
+		if len(f.cells) >= maxCells || f.room.cells <= 0 { // strangers cannot make up more: theirs are one
 			key = cellKey{}
 			c = f.cells[key]
 		}
 		if c == nil {
 			c = &cell{agent: key.agent, source: key.source, ops: map[int]int64{}}
 			f.cells[key] = c
+			f.room.cells--
 		}
 	}
 	c.calls += calls
 	c.first, c.last = earliest(c.first, first), latest(c.last, last)
-	if _, known := c.ops[op]; known || len(c.ops) < maxCellOps {
-		c.ops[op] += calls
+	_, known := c.ops[op]
+	if !known && (len(c.ops) >= maxCellOps || f.room.ops <= 0) {
+		return
 	}
+	if !known {
+		f.room.ops--
+	}
+	c.ops[op] += calls
+}
+
+// maxText bounds an agent or a path that is kept, in bytes.
+const maxText = 256
+
+func clipped(s string) string {
+	if len(s) > maxText {
+		s = s[:maxText]
+	}
+	return strings.ToValidUTF8(strings.Clone(s), "")
 }
 
 // callerGroup is one caller: cells that belong together.

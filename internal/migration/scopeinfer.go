@@ -89,7 +89,7 @@ type InferOptions struct {
 
 // Limits of what is kept while traffic is read.
 const (
-	maxUnexplained = 200
+	maxUnexplained = 50
 	maxListed      = 20
 )
 
@@ -102,12 +102,13 @@ type inferFold struct {
 	coverage map[traffic.Credential]*coverage
 	whole    coverage
 	dropped  int64
+	room     room
 }
 
 func newInferFold(table *operationTable, o InferOptions) *inferFold {
 	return &inferFold{
 		options: o, table: table, folds: map[traffic.Credential]*callerFold{},
-		unknown: map[traffic.Credential]map[operation]int64{}, coverage: map[traffic.Credential]*coverage{},
+		unknown: map[traffic.Credential]map[operation]int64{}, coverage: map[traffic.Credential]*coverage{}, room: room{maxCellsInAll, maxOpsInAll},
 	}
 }
 
@@ -148,7 +149,7 @@ func (f *inferFold) add(s seenCalls) {
 			f.dropped += s.calls
 			return
 		}
-		fold = newCallerFold()
+		fold = newCallerFold(&f.room)
 		f.folds[s.credential] = fold
 		f.coverage[s.credential] = &coverage{}
 	}
@@ -162,7 +163,7 @@ func (f *inferFold) add(s seenCalls) {
 			seen = map[operation]int64{}
 			f.unknown[s.credential] = seen
 		}
-		tally(seen, operation{s.method, s.path}, operation{"*", "/**"}, maxUnexplained, s.calls)
+		tally(seen, operation{clipped(s.method), clipped(s.path)}, operation{"*", "/**"}, maxUnexplained, s.calls)
 	}
 	fold.add(s.agent, s.source, n, s.calls, s.first, s.last)
 }

@@ -25,7 +25,8 @@ var programs = []string{"python-requests", "axios", "Go-http-client", "okhttp", 
 // measureCallers tells apart the callers behind apikeys, half of which are
 // shared by two to four, of the same customer: a part of what they call is the
 // same, and one in four runs a program that another runs too.
-func measureCallers(out io.Writer, v vocabulary, seeds int) {
+// With same all of them run one program, and more of what they call is the same.
+func measureCallers(out io.Writer, v vocabulary, seeds int, same bool) {
 	var base, product callerScore
 	for seed := range uint64(seeds) {
 		w := newWorld(v.operations, seed+500)
@@ -43,9 +44,12 @@ func measureCallers(out io.Writer, v vocabulary, seeds int) {
 			used := map[string]bool{}
 			common := w.jobs(1)[0]
 			for c := range n {
-				l := life{job: w.sharing(w.jobs(1)[0], common), program: pick(w.r, programs...), version: [3]int{1 + w.r.IntN(3), w.r.IntN(20), w.r.IntN(9)}}
-				for used[l.program] && w.r.IntN(4) > 0 {
+				l := life{job: w.sharing(w.jobs(1)[0], common, same), program: pick(w.r, programs...), version: [3]int{1 + w.r.IntN(3), w.r.IntN(20), w.r.IntN(9)}}
+				for used[l.program] && w.r.IntN(4) > 0 && !same {
 					l.program = pick(w.r, programs...)
+				}
+				if same {
+					l.program = programs[0]
 				}
 				used[l.program] = true
 				for _, o := range w.live(l, from, 20+w.r.IntN(400)) {
@@ -80,16 +84,24 @@ func measureCallers(out io.Writer, v vocabulary, seeds int) {
 			product.add(n, foundCount[id])
 		}
 	}
-	line(out, "callers behind apikeys, V-measure", base.v, product.v, "")
-	line(out, "callers: right number for shared apikeys", ratio(base.right[1], base.all[1]), ratio(product.right[1], product.all[1]), fmt.Sprintf("of %d", base.all[1]))
-	line(out, "callers: right number for unshared apikeys", ratio(base.right[0], base.all[0]), ratio(product.right[0], product.all[0]), fmt.Sprintf("of %d", base.all[0]))
+	kind := "callers"
+	if same {
+		kind = "callers with one program"
+	}
+	line(out, kind+" behind apikeys, V-measure", base.v, product.v, "")
+	line(out, kind+": right number for shared apikeys", ratio(base.right[1], base.all[1]), ratio(product.right[1], product.all[1]), fmt.Sprintf("of %d", base.all[1]))
+	line(out, kind+": right number for unshared apikeys", ratio(base.right[0], base.all[0]), ratio(product.right[0], product.all[0]), fmt.Sprintf("of %d", base.all[0]))
 }
 
 // sharing is a job with some of the operations of another, done as often as
 // its own.
-func (w *world) sharing(j, common job) job {
+func (w *world) sharing(j, common job, much bool) job {
+	share := 2
+	if much {
+		share = 3
+	}
 	for i, op := range common.ops {
-		if w.r.IntN(5) < 2 && !slices.Contains(j.ops, op) {
+		if w.r.IntN(5) < share && !slices.Contains(j.ops, op) {
 			j.ops, j.weight = append(j.ops, op), append(j.weight, common.weight[i])
 		}
 	}

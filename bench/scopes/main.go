@@ -44,7 +44,8 @@ func run(out io.Writer, seeds int, only string, verbose bool) error {
 			}
 		}
 		if strings.Contains(only, "callers") {
-			measureCallers(out, v, seeds)
+			measureCallers(out, v, seeds, false)
+			measureCallers(out, v, seeds, true)
 		}
 	}
 	return nil

@@ -7,7 +7,7 @@ import (
 
 // coverLimit bounds the steps of one search. Callers need far fewer; one that
 // needs more gets the best that was found, and is told that it is not proved.
-const coverLimit = 20_000
+const coverLimit = 10_000
 
 // leastCover chooses scopes of the least weight that open every operation: for
 // each, all scopes of one of its alternatives. It is exact, by branch and

@@ -1,6 +1,7 @@
 package authserver_test
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"net/url"
@@ -10,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/offkey/offkey/internal/authserver"
 	"github.com/offkey/offkey/internal/client"
 	"github.com/offkey/offkey/internal/jose"
 	"github.com/offkey/offkey/internal/oauth"
@@ -363,4 +365,43 @@ func headerOf(t testing.TB, jwt string) map[string]any {
 	head, rest, _ := strings.Cut(jwt, ".")
 	_, sig, _ := strings.Cut(rest, ".")
 	return claims(t, "x."+head+"."+sig)
+}
+
+// published are keys that clients have at a jwks_uri.
+type published map[string]jose.KeySet
+
+func (p published) KeySet(_ context.Context, uri string) (jose.KeySet, error) {
+	set, there := p[uri]
+	if !there {
+		return jose.KeySet{}, errDisk
+	}
+	return set, nil
+}
+
+func (p published) Refresh(ctx context.Context, uri string) (jose.KeySet, error) {
+	return p.KeySet(ctx, uri)
+}
+
+func TestRequestObjectsOfAClientWhoseKeysAreFetched(t *testing.T) {
+	key, err := jose.GenerateSigningKey(jose.PS256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := newPeopleWorld(t, func(o *authserver.Options) {
+		o.KeySets = published{"https://client.example/jwks": {Keys: []jose.PublicKey{key.Public()}}}
+	})
+	c := site()
+	c.JWKSURI = "https://client.example/jwks"
+	w.withSecret(c)
+	lost := site()
+	lost.ID, lost.JWKSURI = "lost", "https://client.example/nothing"
+	w.withSecret(lost)
+	v := &visit{p: w}
+	page := v.authorize(values("client_id", "site", "request", object(t, key, "oauth-authz-req+jwt", asClaims(usual("client_id", "site")))))
+	v.allow(page, "pe_alice").sentTo(redirectURI + "?code=")
+	a := v.authorize(values("client_id", "lost", "redirect_uri", redirectURI, "request", object(t, key, "", asClaims(usual("client_id", "lost")))))
+	a.failed("invalid_request_object", "cannot be read")
+	if strings.Contains(a.header.Get("Location"), "secret") {
+		t.Errorf("the cause is told: %s", a.header.Get("Location"))
+	}
 }

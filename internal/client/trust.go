@@ -15,7 +15,6 @@ import (
 const (
 	TrustClient     = "client"     // whoever has one is the client of the rule
 	TrustStatements = "statements" // they vouch for what a client says when it registers (RFC 7591 §2.3)
-	TrustPeople     = "people"     // a client brings one for a person (ID-JAG)
 )
 
 // The kinds of other issuers. They differ in what is filled in for them.
@@ -95,7 +94,7 @@ func (r *TrustRule) checkPurpose() error {
 		if r.ClientID == "" {
 			return errors.New("the rule names no client: whoever has such a token must be somebody")
 		}
-	case TrustStatements, TrustPeople:
+	case TrustStatements:
 		if r.ClientID != "" {
 			return fmt.Errorf("the rule is for %s and names a client too", r.For)
 		}
@@ -103,7 +102,7 @@ func (r *TrustRule) checkPurpose() error {
 			return fmt.Errorf("tokens of SPIFFE are for clients, not for %s", r.For)
 		}
 	default:
-		return fmt.Errorf("the rule is for %q: it is client, statements or people", r.For)
+		return fmt.Errorf("the rule is for %q: it is client or statements", r.For)
 	}
 	return nil
 }
@@ -171,7 +170,7 @@ func (r *TrustRule) checkSubject() error {
 		return errors.New("the rule names no subject: say whose tokens are meant")
 	case r.Kind == TrustSPIFFE && !strings.HasPrefix(string(r.Subject), r.Issuer+"/"):
 		return fmt.Errorf("the subject %q is not in the trust domain %s", r.Subject, r.Issuer)
-	case r.Subject.matchesAll() && len(r.Where) == 0 && r.For != TrustPeople:
+	case r.Subject.matchesAll() && len(r.Where) == 0:
 		return fmt.Errorf("the subject %q is everybody at that issuer: name a part of it, or a claim", r.Subject)
 	}
 	return r.Subject.check()

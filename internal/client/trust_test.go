@@ -110,7 +110,6 @@ func TestARuleThatTrustsMoreThanItSaysIsRefused(t *testing.T) {
 		"the zero rule":            func(r *TrustRule) { *r = TrustRule{} },
 		"no client":                func(r *TrustRule) { r.ClientID = "" },
 		"statements and a client":  func(r *TrustRule) { r.For = TrustStatements },
-		"people and a client":      func(r *TrustRule) { r.For = TrustPeople },
 		"an unknown purpose":       func(r *TrustRule) { r.For = "all" },
 		"no issuer":                func(r *TrustRule) { r.Issuer = "" },
 		"an issuer with a query":   func(r *TrustRule) { r.Issuer = "https://ci.example/?a" },

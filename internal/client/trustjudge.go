@@ -109,10 +109,6 @@ func InTrustDomain(subject, domain string) bool {
 	return true
 }
 
-// TypIDJAG is the typ of what an identity provider gives a client for a person
-// (draft-ietf-oauth-identity-assertion-authz-grant).
-const TypIDJAG = "oauth-id-jag+jwt"
-
 // judgeSubject: a software statement need not have one, and then its issuer
 // alone is what is trusted.
 func (r *TrustRule) judgeSubject(t ForeignToken) Finding {
@@ -125,10 +121,7 @@ func (r *TrustRule) judgeSubject(t ForeignToken) Finding {
 // judgeType refuses tokens that were made for something else (RFC 8725 §3.11).
 func (r *TrustRule) judgeType(t ForeignToken) Finding {
 	allowed := []string{"", "jwt", "jose", "client-authentication+jwt"}
-	switch r.For {
-	case TrustPeople:
-		allowed = []string{TypIDJAG}
-	case TrustStatements:
+	if r.For == TrustStatements {
 		allowed = []string{"", "jwt"}
 	}
 	return Finding{"type", slices.Contains(allowed, t.Type), strings.Trim(strings.Join(allowed, " "), " ") + " or none", orNone(t.Type)}

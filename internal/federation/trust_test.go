@@ -196,7 +196,7 @@ func TestWhatIsWrongWithATokenIsSaidToWhomItHelps(t *testing.T) {
 		"too old":                        {w.token(t, "", map[string]any{"iat": now - 4000}), client.TrustLifetime},
 		"without a jti":                  {w.token(t, "", map[string]any{"jti": nil}), client.TrustShape},
 		"an access token":                {w.token(t, "at+jwt", nil), client.TrustShape},
-		"for a person":                   {w.token(t, client.TypIDJAG, nil), client.TrustShape},
+		"for a person":                   {w.token(t, "oauth-id-jag+jwt", nil), client.TrustShape},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := w.identify(t, tt.token)

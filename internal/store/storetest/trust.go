@@ -34,7 +34,7 @@ func testTrust(t *testing.T, open Open) {
 		b := setUp(t, open)
 		b.haveClients(plainClient("cl_1"))
 		full := aRule("tr_1", "cl_1")
-		plain := &client.TrustRule{ID: "tr_2", Name: "people", For: client.TrustPeople, MaxAge: time.Minute, Keys: jose.KeySet{Keys: publicKeys()}}
+		plain := &client.TrustRule{ID: "tr_2", Name: "people", For: client.TrustStatements, MaxAge: time.Minute, Keys: jose.KeySet{Keys: publicKeys()}}
 		b.ok(b.CreateTrustRule(b.ctx(), full, did("x")))
 		b.ok(b.CreateTrustRule(b.ctx(), plain, did("x")))
 		b.reopen()

@@ -103,8 +103,8 @@ people:
 		t.Errorf("the operator does not see it: %+v, %v", row, err)
 	}
 
-	if page := ana.see(ana.http.Get(authorize)); page.left == nil {
-		t.Errorf("asked again about the same client: %d %s", page.status, page.body)
+	if page := ana.see(ana.http.Get(authorize)); page.left != nil {
+		t.Errorf("any program of this machine gets an answer unasked: %s", page.left)
 	}
 	name.Store("Your Bank")
 	p.pass(time.Minute)

@@ -26,7 +26,7 @@ type Grants interface {
 	grant.FamilyStore
 	// IssueCode keeps a code and its grant, and uses up the pushed request that
 	// it answers: session.ErrNotPushed if that was used before. token.ErrRevoked
-	// if the person, the client or the session was revoked meanwhile.
+	// if the person, the client or the session was revoked since the answer.
 	IssueCode(ctx context.Context, c token.Code, pushed secret.Hash, e audit.Event) error
 	// KeepGrant keeps what was allowed without a code.
 	KeepGrant(ctx context.Context, g token.Grant, e audit.Event) error
@@ -45,6 +45,10 @@ func (s *Server) handleAuthorize(w http.ResponseWriter, r *http.Request) {
 	p, err := readAuthorize(w, r)
 	if err != nil {
 		s.refusePage(w, r, err)
+		return
+	}
+	if s.comesWithoutCookies(r) {
+		s.sendAgain(w, r, pathAuthorize, p)
 		return
 	}
 	d, q, err := s.authRequest(r.Context(), p)
@@ -242,7 +246,7 @@ func (s *Server) finish(w http.ResponseWriter, r *http.Request, d destination, q
 		s.refuse(w, r, d, err, true)
 		return
 	}
-	code, err := s.issueCode(r.Context(), q, a)
+	code, err := s.issueCode(r.Context(), d.client, q, a)
 	switch {
 	case errors.Is(err, session.ErrNotPushed):
 		s.refusePage(w, r, errUsedURI)
@@ -277,11 +281,11 @@ func (s *Server) checkAnswer(d destination, q authRequest, a *session.Answer) er
 }
 
 // issueCode makes the code of what was allowed (RFC 6749 §4.1.2).
-func (s *Server) issueCode(ctx context.Context, q authRequest, a *session.Answer) (secret.Text, error) {
+func (s *Server) issueCode(ctx context.Context, c *client.Client, q authRequest, a *session.Answer) (secret.Text, error) {
 	now := s.options.Now()
 	text := token.NewCode()
 	code := token.Code{
-		Hash: secret.HashOf(text.Reveal()), Grant: q.grant(a, now), RedirectURI: q.RedirectURI, Challenge: q.Challenge, JKT: q.JKT,
+		Hash: secret.HashOf(text.Reveal()), Grant: q.grant(c, a), RedirectURI: q.RedirectURI, Challenge: q.Challenge, JKT: q.JKT,
 		Expires: now.Add(token.CodeLife),
 	}
 	err := s.options.Grants.IssueCode(ctx, code, q.Pushed, audit.Event{

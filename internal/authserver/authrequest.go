@@ -312,13 +312,15 @@ func hostOf(uri string) string {
 	return u.Host
 }
 
-// grant is what the person allowed by the answer.
-func (q authRequest) grant(a *session.Answer, now time.Time) token.Grant {
+// grant is what the person allowed by the answer. It was allowed when they said
+// so: what was revoked since takes it along.
+func (q authRequest) grant(c *client.Client, a *session.Answer) token.Grant {
 	return token.Grant{
 		ID: token.NewGrantID(), ClientID: q.ClientID, Scope: a.Scope.Intersect(q.Scope), Resources: q.Resources, Nonce: q.Nonce,
 		Login: token.Login{
 			PersonID: a.PersonID, Session: a.SessionID, AuthTime: a.Login.AuthTime.UTC().Truncate(time.Second), ACR: a.Login.ACR, AMR: a.Login.AMR,
+			Pairwise: c.SubjectType == client.SubjectPairwise,
 		},
-		Claims: allowedClaims(q.Claims.requested(), a.Scope), Created: now,
+		Claims: allowedClaims(q.Claims.requested(), a.Scope), Created: a.At,
 	}
 }

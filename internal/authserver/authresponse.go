@@ -37,7 +37,7 @@ func (s *Server) respond(w http.ResponseWriter, r *http.Request, d destination, 
 	h.Set("Cache-Control", "no-store")
 	h.Set("Pragma", "no-cache")
 	if d.mode == oauth.ModeFormPost {
-		s.writePage(w, r, http.StatusOK, formPostPage, formPostPolicy, map[string]any{"Action": template.URL(d.redirectURI), "Params": p}) //nolint:gosec // a registered URI
+		s.writePage(w, r, http.StatusOK, formPostPage, formPostPolicy, map[string]any{"Title": "Going back to the application", "Action": template.URL(d.redirectURI), "Params": p}) //nolint:gosec // a registered URI
 		return
 	}
 	h.Set("Referrer-Policy", "no-referrer")
@@ -151,7 +151,7 @@ var formPostPage = template.Must(template.New("form_post").Parse(`<!doctype html
 <html lang="en">
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width">
-<title>Going back to the application</title>
+<title>{{.Title}}</title>
 <form method="post" action="{{.Action}}">
 {{range .Params}}<input type="hidden" name="{{index . 0}}" value="{{index . 1}}">
 {{end}}<button id="form-post-submit" type="submit">Continue</button>

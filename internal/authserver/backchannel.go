@@ -82,7 +82,7 @@ func (s *Server) post(ctx context.Context, n session.Notice, by Poster) (heard b
 		return false, err
 	}
 	jwt, err := s.options.TokenIssuer.IssueLogoutToken(c, token.Logout{
-		ID: n.ID, Subject: s.subjects.Of(c, n.PersonID), Session: n.SessionID,
+		ID: n.ID, Subject: s.subjects.Of(c, n.PersonID), Session: s.subjects.Session(c, n.SessionID),
 	})
 	if err != nil {
 		return false, err

@@ -63,6 +63,7 @@ func TestADeviceOfAPersonRenewsItsTokens(t *testing.T) {
 	})
 	t.Run("a person who was disabled since gives nothing", func(t *testing.T) {
 		w.t = t
+		w.advance(2 * time.Second)
 		code := begin()
 		w.crowd.change(func() { w.crowd.people["pe_alice"].Status = directory.Disabled })
 		w.poll("cli", code).refused(400, "invalid_grant", "may not sign in")

@@ -24,7 +24,9 @@ func (s *Server) CodeKey(w http.ResponseWriter, r *http.Request) {
 		from, err = s.readSender(w, r, "/par")
 	}
 	if err == nil {
-		jkt, err = s.codeKey(r.Context(), from, form)
+		if jkt, err = from.codeKey(form); err == nil {
+			err = s.spendProof(r.Context(), from.proof)
+		}
 	}
 	if err != nil {
 		s.writeError(w, r, err)

@@ -121,11 +121,39 @@ func mayKnow(c *client.Client, v *token.Verified) bool {
 }
 
 // stands reports whether what a verified token came of is still there: its
-// client, the client that had it first, and the apikey that it was exchanged
-// for.
+// client, the client that had it first, its person, and the apikey that it was
+// exchanged for.
 func (s *Server) stands(ctx context.Context, v *token.Verified) bool {
 	c := v.Claims()
-	return !s.isDisabled(ctx, c.ClientID) && !s.isDisabled(ctx, c.From) && (c.APIKeyID == "" || s.options.APIKeyHolds(c.APIKeyID))
+	return !s.isDisabled(ctx, c.ClientID) && !s.isDisabled(ctx, c.From) && (c.APIKeyID == "" || s.options.APIKeyHolds(c.APIKeyID)) && s.mayAct(ctx, c)
+}
+
+// mayAct reports whether clients may act for the person of a token, if it has
+// one.
+func (s *Server) mayAct(ctx context.Context, c token.Claims) bool {
+	c, err := s.whose(ctx, c)
+	if err != nil || c.PersonID == "" || s.options.People == nil {
+		return err == nil
+	}
+	_, _, err = s.options.People.Person(ctx, c.PersonID)
+	return err == nil
+}
+
+// whose completes what a token says by whom it is about, where that is only kept
+// here (token.Login.Pairwise).
+func (s *Server) whose(ctx context.Context, c token.Claims) (token.Claims, error) {
+	if c.PersonID != "" || c.GrantID == "" || s.options.Grants == nil {
+		return c, nil
+	}
+	g, err := s.options.Grants.Grant(ctx, c.GrantID)
+	switch {
+	case errors.Is(err, token.ErrRevoked): // nothing is kept of it: it is no person's
+		return c, nil
+	case err != nil:
+		return c, fmt.Errorf("read what was allowed: %w", err)
+	}
+	c.PersonID, c.Pairwise = g.PersonID, g.Pairwise
+	return c, nil
 }
 
 // isDisabled reports whether a client is known and disabled.
@@ -149,5 +177,5 @@ func (s subjects) AccessToken(ctx context.Context, raw string) (token.Claims, er
 	if !s.server.stands(ctx, v) {
 		return token.Claims{}, oauth.InvalidToken("its client was disabled, or the apikey behind it is retired")
 	}
-	return v.Claims(), nil
+	return s.server.whose(ctx, v.Claims())
 }

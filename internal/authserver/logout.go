@@ -32,6 +32,10 @@ func (s *Server) handleLogout(w http.ResponseWriter, r *http.Request) {
 		s.refusePage(w, r, err)
 		return
 	}
+	if s.comesWithoutCookies(r) { // else it would say that nobody is signed in any more
+		s.sendAgain(w, r, pathLogout, p)
+		return
+	}
 	q, err := s.readLogout(r.Context(), p)
 	if err != nil {
 		s.refusePage(w, r, err)
@@ -102,7 +106,7 @@ func (s *Server) logout(w http.ResponseWriter, r *http.Request, q logoutRequest)
 	case err != nil:
 		return fmt.Errorf("read the session: %w", err)
 	case !signedIn:
-		s.loggedOut(w, r, q)
+		s.wasLoggedOut(w, r, q)
 		return nil
 	case s.meant(q, current):
 		return s.endSession(w, r, q, current.ID)
@@ -120,7 +124,7 @@ func (s *Server) logout(w http.ResponseWriter, r *http.Request, q logoutRequest)
 	case err != nil:
 		return fmt.Errorf("ask whether to sign out: %w", err)
 	case answer != nil: // there was nobody to ask any more
-		s.loggedOut(w, r, q)
+		s.wasLoggedOut(w, r, q)
 	}
 	return nil
 }
@@ -130,7 +134,7 @@ func (s *Server) meant(q logoutRequest, current session.Session) bool {
 	if q.client == nil || q.hint.Subject == "" {
 		return false
 	}
-	if q.hint.Session != "" && q.hint.Session != current.ID {
+	if q.hint.Session != "" && q.hint.Session != s.subjects.Session(q.client, current.ID) {
 		return false
 	}
 	return q.hint.Subject == s.subjects.Of(q.client, current.PersonID)
@@ -176,21 +180,36 @@ func (s *Server) endSession(w http.ResponseWriter, r *http.Request, q logoutRequ
 	return nil
 }
 
+// wasLoggedOut answers where nobody is signed in. A client that registered itself
+// is then sent nobody unasked: otherwise a link to this server would lead
+// anywhere (RFC 9700 §4.11.2).
+func (s *Server) wasLoggedOut(w http.ResponseWriter, r *http.Request, q logoutRequest) {
+	if q.Redirect != "" && !s.trusted(r, q.client) {
+		s.writePage(w, r, http.StatusOK, loggedOutPage, plainPolicy, pageError{Back: template.URL(q.location()), BackTo: hostOf(q.Redirect)}) //nolint:gosec // a registered URI
+		return
+	}
+	s.loggedOut(w, r, q)
+}
+
+// location is where the browser goes then.
+func (q logoutRequest) location() string {
+	if q.State == "" {
+		return q.Redirect
+	}
+	return withQuery(q.Redirect, answerParams{{"state", q.State}})
+}
+
 // loggedOut sends the browser back, with state if it came (OIDC RP-Initiated
 // Logout §3).
 func (s *Server) loggedOut(w http.ResponseWriter, r *http.Request, q logoutRequest) {
 	if q.Redirect == "" {
-		s.writePage(w, r, http.StatusOK, loggedOutPage, plainPolicy, nil)
+		s.writePage(w, r, http.StatusOK, loggedOutPage, plainPolicy, pageError{})
 		return
-	}
-	to := q.Redirect
-	if q.State != "" {
-		to = withQuery(to, answerParams{{"state", q.State}})
 	}
 	h := w.Header()
 	h.Set("Cache-Control", "no-store")
 	h.Set("Referrer-Policy", "no-referrer")
-	h.Set("Location", to)
+	h.Set("Location", q.location())
 	w.WriteHeader(http.StatusSeeOther)
 }
 
@@ -201,7 +220,8 @@ var loggedOutPage = template.Must(template.New("logged out").Parse(`<!doctype ht
 <title>You are signed out</title>
 <h1 id="logout-done">You are signed out</h1>
 <p>You can close this page.</p>
-</html>
+{{if .Back}}<p><a id="logout-back" rel="noreferrer" href="{{.Back}}">Go back to {{.BackTo}}</a>, if you know it.</p>
+{{end}}</html>
 `))
 
 var stayedPage = template.Must(template.New("stayed").Parse(`<!doctype html>

@@ -53,10 +53,14 @@ func (s *Server) push(w http.ResponseWriter, r *http.Request) (oauth.PushedRespo
 	if err != nil {
 		return oauth.PushedResponse{}, err
 	}
-	if q.JKT, err = s.codeKey(r.Context(), from, oauth.ParamsOf([][2]string{{"dpop_jkt", q.JKT}})); err != nil {
+	if q.JKT, err = from.codeKey(oauth.ParamsOf([][2]string{{"dpop_jkt", q.JKT}})); err != nil {
 		return oauth.PushedResponse{}, err
 	}
-	return s.keepPushed(r.Context(), q)
+	resp, err := s.keepPushed(r.Context(), q)
+	if err != nil {
+		return oauth.PushedResponse{}, err
+	}
+	return resp, s.spendProof(r.Context(), from.proof) // last: where no more may wait, no more is written
 }
 
 // checkMayPush: who pushes is authenticated as at the token endpoint, and pushes

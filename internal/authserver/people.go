@@ -24,7 +24,7 @@ func (s *Server) usePeople(o Options) {
 	s.subjects = token.NewSubjects(o.SubjectKey)
 	s.grants[oauth.GrantAuthorizationCode] = grant.AuthorizationCode{Codes: o.Grants, People: o.People, Life: o.TokenLife}
 	s.grants[oauth.GrantRefreshToken] = grant.Refresh{
-		Families: o.Grants, People: o.People, Life: o.TokenLife, Key: o.RefreshKey, Grace: o.RefreshGrace,
+		Families: o.Grants, Targets: s.targets, People: o.People, Life: o.TokenLife, Key: o.RefreshKey, Grace: o.RefreshGrace,
 	}
 	o.WantKey(jose.RS256) // OIDC Core §15.1
 }
@@ -97,6 +97,7 @@ func (s *Server) idToken(ctx context.Context, grantType string, a token.Authoriz
 		}
 		addClaims(more, p, a.Claims.IDToken)
 	}
+	a.Login.Session = s.subjects.Session(a.Client, a.Login.Session)
 	return s.options.TokenIssuer.IssueIDToken(a, access, more)
 }
 

@@ -99,9 +99,9 @@ func (from sender) bind(c *client.Client) (token.Confirmation, error) {
 
 // codeKey is the key that an authorization request names for its code: by a proof
 // where it is pushed, by the parameter dpop_jkt anywhere. Both must be one
-// (RFC 9449 §10, §10.1). Call it once the client is authenticated: it spends the
-// proof.
-func (s *Server) codeKey(ctx context.Context, from sender, form oauth.Params) (jkt string, err error) {
+// (RFC 9449 §10, §10.1). The proof is not spent
+// yet.
+func (from sender) codeKey(form oauth.Params) (jkt string, err error) {
 	jkt = form.Value("dpop_jkt")
 	switch {
 	case jkt != "" && !isThumbprint(jkt):
@@ -111,7 +111,7 @@ func (s *Server) codeKey(ctx context.Context, from sender, form oauth.Params) (j
 	case jkt != "" && jkt != from.proof.JKT:
 		return "", oauth.InvalidDPoPProof("dpop_jkt is the thumbprint of another key than the one that the DPoP proof is made with")
 	}
-	return from.proof.JKT, s.spendProof(ctx, from.proof)
+	return from.proof.JKT, nil
 }
 
 // isThumbprint reports whether s has the form of a SHA-256 in base64url.

@@ -148,6 +148,7 @@ type Server struct {
 	options       Options
 	base          string // the issuer without a last slash: endpoints follow
 	prefix        string // the path of base
+	origin        string // scheme and host of base
 	targets       grant.Targets
 	subjects      token.Subjects
 	auth          *clientauth.Authenticator
@@ -178,7 +179,7 @@ func New(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.prefix = strings.TrimSuffix(issuer.Path, "/")
+	s.prefix, s.origin = strings.TrimSuffix(issuer.Path, "/"), issuer.Scheme+"://"+issuer.Host
 	targets := grant.Targets{Default: o.Resource, Known: append([]string{o.Resource}, o.Resources...)}
 	s.grants = map[string]authenticatedGrant{
 		oauth.GrantClientCredentials: grant.ClientCredentials{Targets: targets, Life: o.TokenLife},

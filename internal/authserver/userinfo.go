@@ -35,7 +35,10 @@ func (s *Server) userinfo(w http.ResponseWriter, r *http.Request) (map[string]js
 	if err != nil {
 		return nil, err
 	}
-	c := verified.Claims()
+	c, err := s.whose(r.Context(), verified.Claims())
+	if err != nil {
+		return nil, err
+	}
 	if c.PersonID == "" || !c.Scope.Has("openid") { // OIDC Core §5.3
 		return nil, oauth.InsufficientScope("userinfo needs an access token with the scope openid, that a person allowed")
 	}

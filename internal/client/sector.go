@@ -1,12 +1,14 @@
 package client
 
 import (
+	"net/netip"
 	"net/url"
 )
 
 // Sector is the host that pairwise subjects are made for (OIDC Core §8.1): the
 // one that was registered, or that of the redirect URIs, which is then the same
-// for all. Where it is neither the client has a sector of its own.
+// for all. Where it is neither, or only this machine, the client has a sector of
+// its own.
 func (c *Client) Sector() string {
 	if c.SectorIdentifier != "" {
 		return c.SectorIdentifier
@@ -19,7 +21,7 @@ func (c *Client) Sector() string {
 		}
 		host = u.Hostname()
 	}
-	if host == "" {
+	if a, err := netip.ParseAddr(host); host == "" || host == "localhost" || err == nil && a.IsLoopback() {
 		return "client:" + c.ID
 	}
 	return host

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/offkey/offkey/internal/directory"
+	"github.com/offkey/offkey/internal/oauth"
 	"github.com/offkey/offkey/internal/session"
 	"github.com/offkey/offkey/internal/signin"
 )
@@ -73,6 +74,39 @@ func TestALogoutFormAnswersNothingElse(t *testing.T) {
 	if a := w.answer(); a != nil {
 		t.Errorf("answered without consent: %+v", a)
 	}
+}
+
+// checklist_38: a loopback address, or a scheme, is whose program took it.
+func TestAProgramThatProvesNothingIsAskedAboutEachTime(t *testing.T) {
+	w := newWorld(t)
+	w.person("ana", anasPassword)
+	tool := shop()
+	tool.ID, tool.AuthMethod = "tool", oauth.AuthNone
+	w.ok(w.db.CreateClient(t.Context(), tool, did))
+	for name, ask := range map[string]session.Ask{
+		"a loopback address": {RedirectHost: "127.0.0.1:51004", RedirectScheme: "http"}, "a scheme of its own": {RedirectHost: "com.example.app:", RedirectScheme: "com.example.app"},
+		"a loopback address by https": {RedirectHost: "localhost:8443"},
+	} {
+		ask.Scope = oauth.Scope{"openid", "email"}
+		from := func(clientID string, prompt ...string) session.Request {
+			return asks(func(q *session.Request) { q.ClientID, q.Ask, q.Demand.Prompt = clientID, ask, prompt })
+		}
+		b := w.signedIn("ana")
+		b.authorize(from("tool")).at("/consent").send(`id="consent-allow"`, "decision", "allow").at("/authorize/answer")
+		b.authorize(from("tool")).at("/consent")
+		b.authorize(from("tool", "none"))
+		if a := w.answers["at once"]; a.Error != oauth.CodeConsentRequired {
+			t.Errorf("%s: with prompt=none %+v", name, a)
+		}
+		if p := b.authorize(from("shop")); p.path == "/consent" {
+			p.send(`id="consent-allow"`, "decision", "allow")
+		}
+		b.authorize(from("shop")).at("/authorize") // a client that proves itself is not asked about again
+	}
+	b := w.signedIn("ana")
+	at := asks(func(q *session.Request) { q.ClientID = "tool" })
+	b.authorize(at)
+	b.authorize(at).at("/authorize") // nor one at an https address
 }
 
 // counting is a Spender that counts.

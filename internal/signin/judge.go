@@ -103,10 +103,18 @@ func judgeConsent(q session.Request, f facts) need {
 	switch {
 	case scope.IsZero() && !q.Ask.Scope.IsZero():
 		return needConsent // the page says that there is nothing to allow
-	case !q.Demand.Prompts("consent") && !f.client.Quarantined && f.consent.Covers(scope, session.FingerprintOf(f.client)):
+	case !q.Demand.Prompts("consent") && !f.client.Quarantined && assured(q, f.client) && f.consent.Covers(scope, session.FingerprintOf(f.client)):
 		return needNothing
 	}
 	return needConsent
+}
+
+// assured reports whether an answer reaches the client that was allowed it
+// before, and nobody else: of one that proves nothing only where https says whose
+// the address is. Another program of the same machine can take any other, so that
+// the person is asked each time (RFC 8252 §8.6).
+func assured(q session.Request, c *client.Client) bool {
+	return c.Confidential() || q.Ask.RedirectScheme == "" && !isLoopback(q.Ask.RedirectHost)
 }
 
 // levelFor is the authentication context that a sign-in must reach: what policy

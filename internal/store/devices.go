@@ -11,6 +11,7 @@ import (
 	"github.com/offkey/offkey/internal/audit"
 	"github.com/offkey/offkey/internal/secret"
 	sessions "github.com/offkey/offkey/internal/session"
+	"github.com/offkey/offkey/internal/token"
 )
 
 const deviceColumns = `code, id, user_code, client_id, asked, created, expires, pause, polled, answer`
@@ -108,6 +109,7 @@ func (db *DB) PollDevice(ctx context.Context, code secret.Hash, now time.Time) (
 
 // RedeemDevice takes out a device that was allowed something, in one step: of
 // any number that arrive together one gets it, the others sessions.ErrNoDevice.
+// So it is where person or client were revoked since.
 func (db *DB) RedeemDevice(ctx context.Context, code secret.Hash, now time.Time) (d sessions.Device, err error) {
 	err = db.change(ctx, func(x *tx) error {
 		if d, err = x.device(code); err != nil {
@@ -116,6 +118,9 @@ func (db *DB) RedeemDevice(ctx context.Context, code secret.Hash, now time.Time)
 		if !d.Answer.Allowed() || d.Expired(now) {
 			return sessions.ErrNoDevice
 		}
+		if revoked, err := x.isRevoked(allowedBy(d)); err != nil || revoked {
+			return errors.Join(err, sessions.ErrNoDevice)
+		}
 		_, err := x.exec(`DELETE FROM device WHERE code = ?`, code[:])
 		return err
 	})
@@ -123,6 +128,11 @@ func (db *DB) RedeemDevice(ctx context.Context, code secret.Hash, now time.Time)
 		return sessions.Device{}, err
 	}
 	return d, nil
+}
+
+// allowedBy is what a person allowed a device.
+func allowedBy(d sessions.Device) token.Grant {
+	return token.Grant{ID: d.ID, ClientID: d.ClientID, Login: token.Login{PersonID: d.Answer.PersonID}, Created: d.Answer.At}
 }
 
 // cleanDevices forgets up to limit devices that are no longer known at now.

@@ -22,7 +22,7 @@ const keepCodes = 24 * time.Hour
 // IssueCode keeps a code and its grant. Where the request was pushed, it is used
 // up by that: sessions.ErrNotPushed if it was before (RFC 9126 §7.3). The error
 // is token.ErrRevoked where the person, the client or the session was revoked
-// meanwhile.
+// since it was allowed.
 func (db *DB) IssueCode(ctx context.Context, c token.Code, pushed secret.Hash, e audit.Event) error {
 	body, err := json.Marshal(c)
 	if err != nil {
@@ -33,6 +33,9 @@ func (db *DB) IssueCode(ctx context.Context, c token.Code, pushed secret.Hash, e
 			if err := x.usePushed(pushed); err != nil {
 				return err
 			}
+		}
+		if ended, err := x.isEnded(c.Grant.Session); err != nil || ended { // whether or not the grant would outlive it
+			return errors.Join(err, token.ErrRevoked)
 		}
 		if err := x.keepGrant(c.Grant, c.Expires); err != nil {
 			return err
@@ -148,6 +151,19 @@ func (x *tx) keepGrant(g token.Grant, last time.Time) error {
 	return err
 }
 
+// isEnded reports whether a session was ended.
+func (x *tx) isEnded(sessionID string) (bool, error) {
+	if sessionID == "" {
+		return false, nil
+	}
+	var there int
+	err := x.one(`SELECT 1 FROM revocation WHERE kind = ? AND id = ?`, args{token.RevokeSession, sessionID}, &there)
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
 // isRevoked reports whether a grant is covered by a revocation: that of a person
 // or client only where it is as new as the grant.
 func (x *tx) isRevoked(g token.Grant) (bool, error) {
@@ -204,6 +220,9 @@ func (x *tx) endGrants(r token.Revocation) error {
 	if !r.Before.IsZero() && r.Kind != token.RevokeGrant && r.Kind != token.RevokeSession {
 		which, a = which+` AND created <= ?`, append(a, micros(r.Before))
 	}
+	if err := x.revokePairwise(r, which, a); err != nil {
+		return err
+	}
 	for _, of := range []string{
 		`DELETE FROM refresh_family WHERE grant_id IN (SELECT id FROM granted WHERE ` + which + `)`,
 		`DELETE FROM authorization_code WHERE spent = 0 AND grant_id IN (SELECT id FROM granted WHERE ` + which + `)`,
@@ -220,6 +239,37 @@ func (x *tx) endGrants(r token.Revocation) error {
 // withdrawn.
 func (x *tx) revokeGranted(personID, clientID string) error {
 	return x.revokeAll(token.RevokeConsent, token.ConsentID(personID, clientID))
+}
+
+// revokePairwise revokes, one by one, the grants of a person or session whose
+// tokens do not say whose they are.
+func (x *tx) revokePairwise(r token.Revocation, which string, a args) error {
+	if r.Kind != token.RevokePerson && r.Kind != token.RevokeConsent && r.Kind != token.RevokeSession {
+		return nil
+	}
+	var ids []string
+	if err := x.each(`SELECT body FROM granted WHERE `+which, a, func(scan func(...any) error) error {
+		var body string
+		var g token.Grant
+		if err := scan(&body); err != nil {
+			return err
+		}
+		if err := readGrant(body, &g); err != nil {
+			return err
+		}
+		if g.Pairwise {
+			ids = append(ids, g.ID)
+		}
+		return nil
+	}); err != nil {
+		return err
+	}
+	for _, id := range ids {
+		if err := x.revoke(token.Revocation{Kind: token.RevokeGrant, ID: id, Before: x.now, Expires: r.Expires}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // RevokeGranted revokes all that a person allowed one client.

@@ -69,13 +69,13 @@ func useAll(t *testing.T, db *DB) {
 	ok(err)
 	_, err = db.PollDevice(ctx, device.Code, now)
 	ok(err)
-	ok(db.AnswerDevice(ctx, device.Code, sessions.Answer{PersonID: "pe_1", At: now}, e))
+	ok(db.AnswerDevice(ctx, device.Code, sessions.Answer{PersonID: "pe_1", At: now.Add(time.Second)}, e))
 	_, err = db.Device(ctx, device.Code)
 	ok(err)
 	_, err = db.RedeemDevice(ctx, device.Code, now)
 	ok(err)
 	useSessions(t, db)
-	g := token.Grant{ID: "gr_1", ClientID: "cl_9", Login: token.Login{PersonID: "pe_1", Session: "se_1"}, Created: now}
+	g := token.Grant{ID: "gr_1", ClientID: "cl_9", Login: token.Login{PersonID: "pe_1", Session: "se_9"}, Created: now}
 	pushed := sessions.Pushed{Hash: secret.HashOf("p"), ClientID: "cl_9", Body: []byte("{}"), Expires: now.Add(time.Hour)}
 	ok(db.PushRequest(ctx, pushed, sessions.PushedLimits{PerClient: 9, All: 9}))
 	_, err = db.PushedRequest(ctx, pushed.Hash, now)

@@ -50,6 +50,9 @@ type Login struct {
 	AuthTime time.Time `json:"auth_time,omitzero"`   // whole seconds
 	ACR      string    `json:"acr,omitempty"`
 	AMR      []string  `json:"amr,omitempty"` // RFC 8176
+	// Pairwise says that the client knows the person by another name: its tokens
+	// then say neither PersonID nor Session, and fall with their grant.
+	Pairwise bool `json:"pairwise,omitempty"`
 }
 
 // ofToken begins the GrantID of what a token without one was exchanged for.

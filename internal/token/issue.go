@@ -139,8 +139,10 @@ func (l *Login) appendJSON(b []byte) []byte {
 	if l.PersonID == "" {
 		return b
 	}
-	b = appendString(append(b, `,"offkey_person":`...), l.PersonID)
-	if l.Session != "" {
+	if !l.Pairwise { // OIDC Core §17.3: the client could tell from it who that is elsewhere
+		b = appendString(append(b, `,"offkey_person":`...), l.PersonID)
+	}
+	if l.Session != "" && !l.Pairwise {
 		b = appendString(append(b, `,"sid":`...), l.Session)
 	}
 	if !l.AuthTime.IsZero() {

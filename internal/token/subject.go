@@ -24,10 +24,23 @@ func (s Subjects) Of(c *client.Client, personID string) string {
 	if c.SubjectType != client.SubjectPairwise {
 		return personID
 	}
-	sector := c.Sector()
+	return "pw_" + s.of(c.Sector(), personID)
+}
+
+// Session is the sid under which the client knows a session: for a client with
+// pairwise subjects one that no client of another sector sees.
+func (s Subjects) Session(c *client.Client, id string) string {
+	if id == "" || c.SubjectType != client.SubjectPairwise {
+		return id
+	}
+	return "ps_" + s.of(c.Sector(), id)
+}
+
+// of is for a sector; ids of people and of sessions begin otherwise.
+func (s Subjects) of(sector, id string) string {
 	mac := hmac.New(sha256.New, s.key)
 	mac.Write(binary.AppendUvarint(nil, uint64(len(sector)))) // so that no two pairs share their bytes
 	mac.Write([]byte(sector))
-	mac.Write([]byte(personID))
-	return "pw_" + base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
+	mac.Write([]byte(id))
+	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/offkey/offkey/internal/authserver/clientauth"
+	"github.com/offkey/offkey/internal/client"
 	"github.com/offkey/offkey/internal/oauth"
 	"github.com/offkey/offkey/internal/secret"
 	"github.com/offkey/offkey/internal/session"
@@ -119,7 +120,7 @@ func (g DeviceCode) Authorize(ctx context.Context, who clientauth.Authenticated,
 	}
 	return token.Authorization{
 		Client: who.Client(), Scope: scope, Resources: resources, Life: wholeSeconds(g.Life),
-		GrantID: d.ID, Login: deviceLogin(d.Answer), Confirmation: r.Confirmation, Refreshable: true,
+		GrantID: d.ID, Login: deviceLogin(who.Client(), d.Answer), Confirmation: r.Confirmation, Refreshable: true,
 	}, nil
 }
 
@@ -186,8 +187,8 @@ func (g DeviceCode) wait(ctx context.Context, d session.Device, now time.Time) e
 
 // deviceLogin is how the person proved to be there. It has no session: signing
 // out of the browser in which a code was typed does not sign the device out.
-func deviceLogin(a *session.Answer) token.Login {
-	return token.Login{PersonID: a.PersonID, AuthTime: a.Login.AuthTime, ACR: a.Login.ACR, AMR: a.Login.AMR}
+func deviceLogin(c *client.Client, a *session.Answer) token.Login {
+	return token.Login{PersonID: a.PersonID, AuthTime: a.Login.AuthTime, ACR: a.Login.ACR, AMR: a.Login.AMR, Pairwise: c.SubjectType == client.SubjectPairwise}
 }
 
 // narrow is what of the resources that were allowed a token is for: all, or

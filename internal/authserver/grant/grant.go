@@ -62,6 +62,20 @@ func (t Targets) Choose(allowed, requested []string) ([]string, error) {
 	return chosen, nil
 }
 
+// left are those of the resources that a client was given which it may still
+// use.
+func (t Targets) left(allowed, given []string) (left []string) {
+	if len(allowed) == 0 {
+		allowed = []string{t.Default}
+	}
+	for _, r := range given {
+		if slices.Contains(allowed, r) && slices.Contains(t.Known, r) {
+			left = append(left, r)
+		}
+	}
+	return left
+}
+
 // implied is the audience of a request without resource.
 func (t Targets) implied(allowed []string) ([]string, error) {
 	switch {

@@ -30,6 +30,7 @@ type FamilyStore interface {
 // Refresh is the refresh_token grant (RFC 6749 §6).
 type Refresh struct {
 	Families FamilyStore
+	Targets  Targets
 	People   People
 	Life     time.Duration // of its tokens
 	// Key makes the next token of a family from the one before.
@@ -54,7 +55,7 @@ func (g Refresh) Authorize(ctx context.Context, who clientauth.Authenticated, r 
 	if a.Scope, err = g.scope(ctx, c, f, r.Form.Value("scope")); err != nil {
 		return token.Authorization{}, err
 	}
-	if a.Resources, err = narrow(f.Resources, r.Form.Values("resource")); err != nil {
+	if a.Resources, err = g.resources(c, f, r.Form.Values("resource")); err != nil {
 		return token.Authorization{}, err
 	}
 	text, next := secret.Text{}, sent
@@ -162,6 +163,16 @@ func (g Refresh) scope(ctx context.Context, c *client.Client, f token.Family, re
 		return nil, oauth.InvalidScope("nothing of the scope asked for may be had any more")
 	}
 	return left, nil
+}
+
+// resources are those of what was allowed that the client may still use, or of
+// them those that the request names (RFC 8707 §2.2).
+func (g Refresh) resources(c *client.Client, f token.Family, requested []string) ([]string, error) {
+	left := g.Targets.left(c.Resources, f.Resources)
+	if len(left) == 0 {
+		return nil, oauth.InvalidTarget("none of the resources that were allowed may be used by this client any more")
+	}
+	return narrow(left, requested)
 }
 
 // rotates reports whether a refresh token is good once: it is where nothing else

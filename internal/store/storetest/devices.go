@@ -11,6 +11,7 @@ import (
 	"github.com/offkey/offkey/internal/oauth"
 	"github.com/offkey/offkey/internal/secret"
 	"github.com/offkey/offkey/internal/session"
+	"github.com/offkey/offkey/internal/token"
 )
 
 // aDevice is a device with something in every field but the answer.
@@ -68,6 +69,14 @@ func testDevices(t *testing.T, open Open) {
 		if last := b.entries(); last[len(last)-1].Action != "device.allowed" {
 			t.Error("the answer is not in the audit log")
 		}
+	})
+	t.Run("what was allowed by somebody who was revoked since is gone", func(t *testing.T) {
+		b := setUp(t, open)
+		b.haveDevice(aDevice("a"))
+		b.ok(b.AnswerDevice(b.ctx(), code, allowed(noon), did("device.allowed")))
+		b.ok(b.Revoke(b.ctx(), token.Revocation{Kind: token.RevokePerson, ID: "pe_1", Before: noon.Add(time.Second)}, did("person.ended")))
+		_, err := b.RedeemDevice(b.ctx(), code, noon.Add(2*time.Second))
+		b.is(err, session.ErrNoDevice)
 	})
 	t.Run("what is not there is ErrNoDevice", func(t *testing.T) {
 		b := setUp(t, open)

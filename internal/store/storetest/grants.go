@@ -61,6 +61,36 @@ func testCodes(t *testing.T, open Open) {
 		b.ok(err)
 		b.same("grant", g, issued.Grant)
 	})
+	t.Run("what was allowed in a session that has ended since brings no code, even where it would outlive it", func(t *testing.T) {
+		b := setUp(t, open)
+		b.ok(b.Revoke(b.ctx(), token.Revocation{Kind: token.RevokeSession, ID: "se_1"}, did("session.ended")))
+		c := aCode("gr_1", "code")
+		c.Grant.Scope = oauth.Scope{"read:orders"}
+		b.is(b.IssueCode(b.ctx(), c, secret.Hash{}, did("grant.created")), token.ErrRevoked)
+	})
+	t.Run("tokens that do not say whose they are fall with their grant", func(t *testing.T) {
+		for name, r := range map[string]token.Revocation{
+			"the person is revoked": {Kind: token.RevokePerson, ID: "pe_1", Before: kept(noon)}, "the consent is withdrawn": {Kind: token.RevokeConsent, ID: token.ConsentID("pe_1", "cl_1"), Before: kept(noon)},
+			"the session ends": {Kind: token.RevokeSession, ID: "se_1"},
+		} {
+			b := setUp(t, open)
+			pairwise, public := aGrant("gr_pairwise"), aGrant("gr_public")
+			pairwise.Pairwise = true
+			b.start(pairwise)
+			b.start(public)
+			b.ok(b.Revoke(b.ctx(), r, did("revoked")))
+			list, err := b.Revocations(b.ctx(), noon)
+			b.ok(err)
+			var all token.Revocations
+			all.Add(list...)
+			if !all.Revoked(token.Claims{ClientID: "cl_1", GrantID: "gr_pairwise", IssuedAt: kept(noon)}) {
+				t.Errorf("%s: a token that says only its grant is taken", name)
+			}
+			if all.Revoked(token.Claims{ClientID: "cl_1", GrantID: "gr_public", IssuedAt: kept(noon)}) {
+				t.Errorf("%s: a revocation is kept that nobody needs", name)
+			}
+		}
+	})
 	t.Run("a code that never was is none", func(t *testing.T) {
 		b := setUp(t, open)
 		_, err := b.RedeemCode(b.ctx(), secret.HashOf("x"), noon)

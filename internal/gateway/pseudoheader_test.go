@@ -12,7 +12,7 @@ import (
 
 // askH2 sends one request in HTTP/2 whose pseudo-headers no client library would
 // send, and returns the status, or why the stream ended without one.
-func askH2(t *testing.T, addr, method, authority, path string) (status string) {
+func askH2(t *testing.T, addr, method, authority, path string, headers ...[2]string) (status string) {
 	t.Helper()
 	conn := dial(t, addr)
 	_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
@@ -21,7 +21,7 @@ func askH2(t *testing.T, addr, method, authority, path string) (status string) {
 	}
 	var block bytes.Buffer
 	encoder := hpack.NewEncoder(&block)
-	for _, f := range [][2]string{{":method", method}, {":scheme", "http"}, {":authority", authority}, {":path", path}} {
+	for _, f := range append([][2]string{{":method", method}, {":scheme", "http"}, {":authority", authority}, {":path", path}}, headers...) {
 		if err := encoder.WriteField(hpack.HeaderField{Name: f[0], Value: f[1]}); err != nil {
 			t.Fatal(err)
 		}
@@ -82,5 +82,28 @@ func TestG03PseudoHeadersThatMakeAnotherRequest(t *testing.T) {
 				t.Errorf("got %s, want %s; the API saw %q", got, tt.want, api.last())
 			}
 		})
+	}
+}
+
+// G-01: net/http overlooks the length of a request in HTTP/2 that has no body. In
+// HTTP/1 it would make the next call on that connection the body of this one.
+func TestG01LengthWithoutABodyInHTTP2(t *testing.T) {
+	api, addr := newRawAPI(t)
+	w := newWorld(t, func(w *world) { w.upstream = addr }).serve()
+	for _, method := range []string{"GET", "DELETE", "HEAD", "OPTIONS", "POST", "PROPFIND"} {
+		for _, length := range []string{"5", "0", "00", "-0", "x", "0, 5", ""} {
+			t.Run(method+" "+length, func(t *testing.T) {
+				want := "400"
+				if length == "0" {
+					want = "200"
+				}
+				if got := askH2(t, w.addr, method, testHost, "/v1/a", [2]string{"content-length", length}); got != want {
+					t.Errorf("got %s, want %s; the API saw %q", got, want, api.last())
+				}
+			})
+		}
+	}
+	if got := askH2(t, w.addr, "GET", testHost, "/v1/a", [2]string{"content-length", "0"}, [2]string{"content-length", "5"}); got != "400" {
+		t.Errorf("two lengths: got %s, want 400; the API saw %q", got, api.last())
 	}
 }

@@ -3,6 +3,7 @@ package gateway
 import (
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/offkey/offkey/internal/policy"
@@ -18,6 +19,8 @@ func (c *call) refusedAlways() (code string) {
 		return codeMethodRefused // TRACE echoes credentials, CONNECT opens a tunnel
 	case c.target.Refused(), !fitsHTTP1(c.r):
 		return codeTargetRefused
+	case !hasItsLength(c.r):
+		return codeAmbiguousFraming
 	}
 	c.upstream = c.g.upstreams.of(c.r.Host)
 	switch {
@@ -36,6 +39,16 @@ func (c *call) refusedAlways() (code string) {
 func fitsHTTP1(r *http.Request) bool {
 	return r.ProtoMajor == 1 || !strings.ContainsAny(r.Method, " \t") && !strings.ContainsAny(r.RequestURI, " \t") &&
 		policy.ParseTarget("http://"+r.Host+"/").Form == policy.AbsoluteForm
+}
+
+// hasItsLength reports whether the Content-Length of a request, if there is one, is
+// what net/http takes for its length. In HTTP/1 it always is. In HTTP/2 net/http
+// overlooks one of a request that ends with its head, and one that is no number:
+// sent on in HTTP/1, such a request would swallow the next one on its connection
+// (RFC 9113 §8.1.1, §10.3).
+func hasItsLength(r *http.Request) bool {
+	said := r.Header["Content-Length"]
+	return r.ProtoMajor == 1 || len(said) == 0 || len(said) == 1 && said[0] == strconv.FormatInt(r.ContentLength, 10)
 }
 
 // namesHost reports whether an absolute target is for a host that was

@@ -415,6 +415,56 @@ func TestTLSConnectionsAreUsedAgain(t *testing.T) {
 	}
 }
 
+// TestNothingUnaskedIsTakenForAnAnswerInTLS: what the API sends behind its answer,
+// in a record of its own, may be in the hands of crypto/tls already, where nobody
+// sees it who looks at the socket.
+func TestNothingUnaskedIsTakenForAnAnswerInTLS(t *testing.T) {
+	from := httptest.NewTLSServer(nil)
+	defer from.Close()
+	c := api(t, func(conn net.Conn, _ *bufio.Reader) {
+		held := &holding{Conn: conn}
+		secure := tls.Server(held, &tls.Config{Certificates: from.TLS.Certificates})
+		in := bufio.NewReader(secure)
+		for {
+			if _, err := http.ReadRequest(in); err != nil {
+				return
+			}
+			held.holds = true
+			_, _ = io.WriteString(secure, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+			_, _ = io.WriteString(secure, "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison")
+			held.release()
+		}
+	})
+	c.tls = &tls.Config{RootCAs: x509.NewCertPool(), ServerName: "example.com"}
+	c.tls.RootCAs.AddCert(from.Certificate())
+	c.HandshakeTimeout = 10 * time.Second
+	for i := range 20 {
+		if got, err := send(t.Context(), c, "GET", ""); err != nil || got != "ok" {
+			t.Fatalf("call %d: %q %v", i, got, err)
+		}
+	}
+}
+
+// holding writes in one piece what it was given in several.
+type holding struct {
+	net.Conn
+	holds bool
+	held  []byte
+}
+
+func (h *holding) Write(p []byte) (int, error) {
+	if !h.holds {
+		return h.Conn.Write(p)
+	}
+	h.held = append(h.held, p...)
+	return len(p), nil
+}
+
+func (h *holding) release() {
+	_, _ = h.Conn.Write(h.held)
+	h.holds, h.held = false, nil
+}
+
 // FuzzAnswer: whatever an API writes, each answer is read as net/http reads it,
 // and nothing of it is taken for the next one.
 func FuzzAnswer(f *testing.F) {

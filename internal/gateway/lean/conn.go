@@ -4,9 +4,11 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"math"
 	"net"
+	"os"
 	"time"
 )
 
@@ -22,6 +24,7 @@ const (
 type conn struct {
 	net.Conn
 	peek  peeker
+	tls   bool
 	in    *bufio.Reader
 	abort func() // closes the connection beneath TLS; may be called at any time
 
@@ -46,7 +49,7 @@ func (c *Client) dial(ctx context.Context) (*conn, error) {
 			_ = raw.Close()
 			return nil, err
 		}
-		cn.Conn = secure
+		cn.Conn, cn.tls = secure, true
 	}
 	cn.in = bufio.NewReaderSize(cn, readBuffer)
 	return cn, nil
@@ -74,4 +77,20 @@ func (cn *conn) Read(p []byte) (int, error) {
 
 // isQuiet reports whether nothing has come on a connection that waits: neither
 // its end nor bytes that belong to no call.
-func (cn *conn) isQuiet() bool { return cn.in.Buffered() == 0 && cn.peek.isQuiet() }
+func (cn *conn) isQuiet() bool {
+	return cn.in.Buffered() == 0 && cn.peek.isQuiet() && (!cn.tls || cn.hasNoRecord())
+}
+
+// longAgo is a deadline at which nothing more is read from a socket.
+var longAgo = time.Unix(1, 0)
+
+// hasNoRecord reports whether crypto/tls holds nothing for us: it reads from the
+// socket more than it hands out, where peek does not see it.
+func (cn *conn) hasNoRecord() bool {
+	var one [1]byte
+	if cn.SetReadDeadline(longAgo) != nil {
+		return false
+	}
+	n, err := cn.Conn.Read(one[:])
+	return n == 0 && errors.Is(err, os.ErrDeadlineExceeded) && cn.SetReadDeadline(time.Time{}) == nil
+}

@@ -124,6 +124,9 @@ func (s *Server) checkUpdate(ctx context.Context, md *oauth.ClientMetadata, c *c
 	if md.SoftwareStatement != "" {
 		return unapproved(errors.New("in an update"))
 	}
+	if err := keepStatement(c, md); err != nil {
+		return err
+	}
 	return s.checkMetadata(ctx, md, !c.Quarantined)
 }
 

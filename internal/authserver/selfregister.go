@@ -95,7 +95,7 @@ func (s *Server) registerItself(w http.ResponseWriter, r *http.Request, presente
 	if err != nil {
 		return registered{}, err
 	}
-	if !by.vouched {
+	if by.token == "" { // a token is used up, a statement can be read out of every copy of a program
 		if ok, after := s.registrations.Allow(clientauth.SourceName(source), s.options.Now()); !ok {
 			return registered{}, clientauth.TooMany("too many clients are registered from this address: try again in %d s", after)
 		}
@@ -189,6 +189,33 @@ func overlay(md oauth.ClientMetadata, claims map[string]json.RawMessage) (oauth.
 	return oauth.ParseClientMetadata(raw)
 }
 
+// fixedBy is the metadata that a statement says, nil without one.
+func fixedBy(claims map[string]json.RawMessage) (json.RawMessage, error) {
+	if claims == nil {
+		return nil, nil
+	}
+	md, err := overlay(oauth.ClientMetadata{}, claims)
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(md)
+}
+
+// keepStatement puts what a statement has said once over what an update says: it
+// vouches for no other redirect URI and no other name.
+func keepStatement(c *client.Client, md *oauth.ClientMetadata) error {
+	if c.Statement == nil {
+		return nil
+	}
+	claims := map[string]json.RawMessage{}
+	err := json.Unmarshal(c.Statement, &claims)
+	if err != nil {
+		return fmt.Errorf("client %s: software statement: %w", c.ID, err)
+	}
+	*md, err = overlay(*md, claims)
+	return err
+}
+
 // checkMetadata holds metadata to what this server does. A client that nobody
 // vouches for may only act for people, who are asked.
 func (s *Server) checkMetadata(ctx context.Context, md *oauth.ClientMetadata, vouched bool) error {
@@ -241,6 +268,10 @@ func (s *Server) makeClient(ctx context.Context, md oauth.ClientMetadata, by vou
 	now := s.options.Now().UTC().Truncate(time.Microsecond)
 	c := &client.Client{ID: client.NewID(), Status: client.Active, Source: client.SourceRegistration, Created: now}
 	c.Quarantined = !by.vouched
+	var err error
+	if c.Statement, err = fixedBy(by.statement.Claims); err != nil {
+		return nil, handedOut{}, err
+	}
 	if err := registration.Apply(md, c, now); err != nil {
 		return nil, handedOut{}, err
 	}

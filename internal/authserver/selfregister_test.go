@@ -414,12 +414,25 @@ func TestASoftwareStatementHoldsWhateverTheClientSays(t *testing.T) {
 		}
 		q.token(nil, flat(q.assertion(a.text("client_id"), key))...).ok()
 	}
+	// An update replaces what the statement leaves open, and nothing else.
+	pinned := q.register(t, "", with(md, "software_statement", statement(map[string]any{"client_name": "Shop", "client_uri": "https://shop.example/", "scope": "read:orders"}))).made()
+	changed := with(with(with(with(md, "client_id", pinned.text("client_id")), "client_name", "Bank"), "client_uri", "https://evil.example/"), "software_id", "mine")
+	a := q.manage(http.MethodPut, pinned.text("registration_client_uri"), pinned.text("registration_access_token"), changed)
+	if a.status != http.StatusOK || a.text("client_name") != "Shop" || a.text("client_uri") != "https://shop.example/" || a.text("scope") != "read:orders" || a.text("software_id") != "mine" {
+		t.Errorf("%d %s", a.status, a.body)
+	}
 	other := newFederatedWorld(t).far.Sign(t, "JWT", map[string]any{"iss": far.far.URL, "software_id": "shop"})
 	q.register(t, "", with(md, "software_statement", other)).refused(http.StatusBadRequest, "unapproved_software_statement", "")
 	q.register(t, "", with(md, "software_statement", statement(map[string]any{"exp": q.now().Unix() - 100}))).refused(http.StatusBadRequest, "invalid_software_statement", "expires")
 	q.register(t, "", with(md, "software_statement", statement(map[string]any{"redirect_uris": []string{"data:x"}}))).refused(http.StatusBadRequest, "invalid_redirect_uri", "")
 	q.register(t, "", md).refused(http.StatusUnauthorized, "invalid_token", "")
 	q.token(nil, flat(asClient(good))...).refused(http.StatusUnauthorized, "invalid_client", "")
+	for range 20 { // at once, then one a minute
+		q.register(t, "", with(md, "software_statement", good))
+	}
+	if a := q.register(t, "", with(md, "software_statement", good)); a.status != http.StatusTooManyRequests {
+		t.Errorf("one program registers without end: %d %s", a.status, a.body)
+	}
 }
 
 func FuzzSelfRegistration(f *testing.F) {

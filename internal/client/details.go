@@ -1,6 +1,8 @@
 package client
 
 import (
+	"encoding/json"
+
 	"github.com/offkey/offkey/internal/jose"
 )
 
@@ -62,6 +64,9 @@ type Details struct {
 	// Quarantined clients registered themselves on nobody's word: people are
 	// asked every time.
 	Quarantined bool `json:"quarantined,omitempty"`
+	// Statement is the metadata that a software statement has said, and that holds
+	// whatever the client says later (RFC 7591 §2.3).
+	Statement json.RawMessage `json:"software_statement_metadata,omitempty"`
 }
 
 // TLSSubject is what the certificate of a tls_client_auth client must say:

@@ -34,6 +34,7 @@ func Apply(md oauth.ClientMetadata, c *client.Client, now time.Time) error {
 		PostLogoutRedirectURIs: md.PostLogoutRedirectURIs, BackchannelLogoutURI: md.BackchannelLogoutURI, BackchannelLogoutSession: md.BackchannelLogoutSessionRequired,
 		InitiateLoginURI: md.InitiateLoginURI, ClientURI: md.ClientURI, LogoURI: md.LogoURI, PolicyURI: md.PolicyURI, TosURI: md.TosURI, Contacts: md.Contacts,
 		Profile: d.Profile, PKCEOptional: d.PKCEOptional, Quarantined: d.Quarantined, SectorIdentifierURI: md.SectorIdentifierURI,
+		Statement: d.Statement,
 	}
 	return applyKeys(md, c, now)
 }

@@ -28,7 +28,7 @@ type callCmd struct {
 	Data    string        `short:"d" name:"data" placeholder:"DATA" help:"The body; @FILE reads it from a file, @- or - from standard input."`
 	Timeout time.Duration `default:"60s" help:"How long the call may take."`
 	NoCache bool          `name:"no-cache" help:"Ask the issuer for a new token."`
-	Method  string        `arg:"" help:"GET, POST, …"`
+	Method  string        `arg:"" help:"GET, POST, …; it comes before the URL."`
 	URL     string        `arg:"" help:"What to call."`
 }
 

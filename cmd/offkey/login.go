@@ -104,7 +104,8 @@ func (loginCmd) Help() string {
 
 A page opens in any browser, also on another device; the code is compared there. ` + "`offkey token` and `offkey call`" + ` then act for
 you, and renew by themselves, until ` + "`offkey logout`" + `. The tokens are in login.json in the caller's folder, for you alone
-(mode 0600). The issuer needs a public client for it: {id: cli, auth: none, grants: [device_code, refresh_token], scopes: […]}.`
+(mode 0600). The issuer needs a public client for it, which an operator declares in the file ({id: cli, auth: none, grants:
+[device_code, refresh_token], scopes: […]}) or makes with ` + "`offkey clients create --id cli --auth none --grant device_code …`" + `.`
 }
 
 // Run signs in.
@@ -181,7 +182,8 @@ func (c *loginCmd) at(ctx context.Context) (*login, error) {
 func (c *loginCmd) hint(err error) error {
 	var e *oauthclient.Error
 	if errors.As(err, &e) && slices.Contains([]string{"invalid_client", "unauthorized_client"}, e.Code) {
-		e.Fix = "the issuer needs a public client " + c.Client + " for it: clients: [{id: " + c.Client + ", auth: none, grants: [device_code, refresh_token], scopes: […]}]; or name another with --client"
+		e.Fix = "the issuer needs a public client " + c.Client + " for it: clients: [{id: " + c.Client + ", auth: none, grants: [device_code, refresh_token], scopes: […]}]," +
+			" or `offkey clients create --id " + c.Client + " --name NAME --auth none --grant device_code --grant refresh_token --scopes LIST`; or name another with --client"
 	}
 	return err
 }
@@ -342,8 +344,12 @@ func (c *whoamiCmd) Run(ctx context.Context, t *terminal) error {
 	if t.JSON {
 		return t.document(document)
 	}
+	signedIn := "" // a client of its own never is
+	if id.login != nil {
+		signedIn = ago(t.Now(), document.SignedIn)
+	}
 	return writePairs(t.Out, [][2]string{
 		{"name", document.Name}, {"email", document.Email}, {"subject", document.Subject}, {"client", document.ClientID}, {"issuer", document.Issuer},
-		{"API", document.Resource}, {"scope", document.Scope}, {"signed in", ago(t.Now(), document.SignedIn)},
+		{"API", document.Resource}, {"scope", document.Scope}, {"signed in", signedIn},
 	})
 }

@@ -107,6 +107,8 @@ type exit int
 var (
 	stray = regexp.MustCompile(`(?s)^unexpected argument .*`)
 	got   = regexp.MustCompile(`(?s) but got .*`)
+
+	missingArgument = regexp.MustCompile(`^expected "(<[^"]*)"$`)
 )
 
 // parseFailure never repeats a stray argument: it may be an apikey, which is
@@ -114,6 +116,7 @@ var (
 func parseFailure(err error) error {
 	message := stray.ReplaceAllString(err.Error(), "unexpected argument (not shown: it may be a secret, and secrets are never arguments)")
 	message = got.ReplaceAllString(message, " (what was given is not shown)")
+	message = missingArgument.ReplaceAllString(message, "the argument $1 is missing")
 	command, fix := "offkey", ""
 	var parse *kong.ParseError
 	if errors.As(err, &parse) && parse.Context.Selected() != nil {

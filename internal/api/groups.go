@@ -64,12 +64,15 @@ func (c groupChanges) apply(g *directory.Group) error {
 	}
 	g.Source = directory.SourceAPI
 	if c.Scopes != nil {
+		scopes := oauth.Scope{}
 		for _, name := range *c.Scopes {
-			if _, err := oauth.ParseScope(name); err != nil {
+			scope, err := oauth.ParseScope(name)
+			if err != nil {
 				return badRequest("", "%v", err)
 			}
+			scopes = scopes.Union(scope) // each once
 		}
-		g.Scopes = oauth.Scope(*c.Scopes)
+		g.Scopes = scopes
 	}
 	if c.Roles != nil {
 		for _, role := range *c.Roles {

@@ -58,8 +58,10 @@ func problemOf(err error) *Problem {
 	case errors.As(err, &tooLong):
 		return problem(http.StatusRequestEntityTooLarge, "too_large", "send it in several parts", "the request has more than %d bytes", tooLong.Limit)
 	case errors.Is(err, client.ErrNotFound), errors.Is(err, apikey.ErrNotFound), errors.Is(err, policy.ErrNotFound), errors.Is(err, keyring.ErrNotFound), errors.Is(err, client.ErrNoTrust),
-		errors.Is(err, directory.ErrNotFound), errors.Is(err, directory.ErrNoGroup):
+		errors.Is(err, directory.ErrNotFound):
 		return problem(http.StatusNotFound, "not_found", "", "%v", err)
+	case errors.Is(err, directory.ErrNoGroup):
+		return problem(http.StatusNotFound, "not_found", "see `offkey people groups list`; `offkey people groups set NAME` makes one", "%v", err)
 	case errors.Is(err, client.ErrExists), errors.Is(err, client.ErrTrustExists), errors.Is(err, keyring.ErrExists), errors.Is(err, directory.ErrExists):
 		return problem(http.StatusConflict, "exists", "", "%v", err)
 	case errors.Is(err, directory.ErrPassword), errors.Is(err, directory.ErrInvalid):

@@ -144,7 +144,7 @@ func isAPIKey(form oauth.Params) bool {
 func checkMayAsk(c *client.Client, grantType string, supported bool) error {
 	switch {
 	case grantType == "":
-		return oauth.InvalidRequest("grant_type is missing: client_credentials is the usual one")
+		return oauth.InvalidRequest("grant_type is missing: the metadata of this server lists those it has (client_credentials, authorization_code, refresh_token and others)")
 	case !supported:
 		return oauth.UnsupportedGrantType("this server does not have that grant_type: its metadata lists those it has")
 	case c.Status == client.Pending:

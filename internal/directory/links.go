@@ -34,14 +34,22 @@ func (d *Directory) NewSetupLink(ctx context.Context) (secret.Text, Link, error)
 
 // Link returns what a link is about, while it can be used: to show the page that
 // will redeem it. It is ErrSpent otherwise. The Standing is nil of a link
-// ForSetup.
+// ForSetup, which opens nothing once there is somebody, made in another way.
 func (d *Directory) Link(ctx context.Context, raw string, purpose Purpose) (Link, *Standing, error) {
 	if !secret.WellFormed(raw) {
 		return Link{}, nil, ErrSpent
 	}
 	l, err := d.Store.Link(ctx, secret.HashOf(raw), purpose)
-	if err != nil || purpose == ForSetup {
+	if err != nil {
 		return l, nil, err
+	}
+	if purpose == ForSetup {
+		if peopled, err := d.Store.Peopled(ctx); err != nil {
+			return Link{}, nil, err
+		} else if peopled {
+			return Link{}, nil, ErrSpent
+		}
+		return l, nil, nil
 	}
 	s, err := d.open(ctx, l.PersonID)
 	return l, s, err

@@ -385,6 +385,19 @@ func TestTheFirstAdministrator(t *testing.T) {
 	}
 }
 
+func TestALinkForTheFirstAdministratorOpensNothingOnceThereIsSomebody(t *testing.T) {
+	w := newWorld(t)
+	raw, _, err := w.NewSetupLink(t.Context())
+	w.ok(err)
+	if _, _, err := w.Link(t.Context(), raw.Reveal(), directory.ForSetup); err != nil {
+		t.Fatalf("while there is nobody: %v", err)
+	}
+	w.person("ana", "")
+	if _, _, err := w.Link(t.Context(), raw.Reveal(), directory.ForSetup); !errors.Is(err, directory.ErrSpent) {
+		t.Errorf("the form is shown for %v", err)
+	}
+}
+
 func TestSomebodyInUseIsReadOnceAndNeverOld(t *testing.T) {
 	w := newWorld(t)
 	p := w.person("ana", "")

@@ -90,7 +90,7 @@ func TestUserCodesAreNotGuessed(t *testing.T) {
 	d := w.device("tv", "openid")
 	b := w.browser()
 	p := b.get("/device")
-	p.send(`id="device-code"`, "user_code", "123").is(http.StatusBadRequest).at("/device", "eight letters")
+	p.send(`id="device-code"`, "user_code", "123").is(http.StatusBadRequest).at("/device", "none of them a vowel")
 	t.Run("checklist_88 by nobody without signing in", func(t *testing.T) {
 		for range 30 {
 			p.send(`id="device-code"`, "user_code", session.NewUserCode()).at("/signin")

@@ -99,7 +99,7 @@ var german = map[string]string{
 	"device.code":    "Code",
 	"device.warn":    "Nur weiter, wenn Sie das eben selbst begonnen haben. Niemand, der Sie anruft oder Ihnen schreibt, braucht diesen Code.",
 	"device.submit":  "Weiter",
-	"device.form":    "Ein Code hat acht Buchstaben, wie BCDF-GHJK.",
+	"device.form":    "Ein Code hat acht Buchstaben, keiner davon ein Vokal, wie BCDF-GHJK.",
 	"device.none":    "Mit diesem Code wartet kein Gerät. Vielleicht ist er zu alt: Beginnen Sie am Gerät noch einmal.",
 	"device.toosoon": "Zu viele falsche Codes. Warten Sie eine Minute und versuchen Sie es dann wieder.",
 

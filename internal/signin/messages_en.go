@@ -100,7 +100,7 @@ var english = map[string]string{
 	"device.code":    "Code",
 	"device.warn":    "Go on only if you started this yourself, just now. Nobody who calls or writes to you needs this code.",
 	"device.submit":  "Go on",
-	"device.form":    "A code has eight letters, as in BCDF-GHJK.",
+	"device.form":    "A code has eight letters, none of them a vowel, as in BCDF-GHJK.",
 	"device.none":    "No device waits with this code. It may be too old: start again on the device.",
 	"device.toosoon": "Too many codes that were not right. Wait a minute, then try again.",
 

@@ -106,7 +106,7 @@ func choose(clients []*Client, dir, clientID string) (*Client, error) {
 	switch {
 	case len(clients) == 0:
 		return nil, &Error{Doing: doing, Code: "no_client", Err: fs.ErrNotExist, Message: "there is no client in " + dir,
-			Fix: "run `offkey upgrade --api URL` first, or name the folder that it wrote"}
+			Fix: "run `offkey upgrade --api URL` first (a person: `offkey login --api URL`), or name the folder that it wrote"}
 	case len(chosen) == 0 && clientID != "":
 		return nil, &Error{Doing: doing, Code: "no_client", Err: fs.ErrNotExist, Message: fmt.Sprintf("there is no client %q in %s", printable(clientID), dir),
 			Fix: "name one of: " + strings.Join(ids, ", ")}

@@ -163,13 +163,18 @@ func certPool(file string) (*x509.CertPool, error) {
 }
 
 func (a *App) buildIssuer(cfg *config.Loaded, f *flows) (*authserver.Server, error) {
-	fetcher, err := federation.NewFetcher(federation.Options{
-		AllowPrivate: cfg.Outbound.AllowPrivate, CAFile: cfg.Path(cfg.Outbound.CAFile),
-	})
+	outbound := federation.Options{AllowPrivate: cfg.Outbound.AllowPrivate, CAFile: cfg.Path(cfg.Outbound.CAFile)}
+	fetcher, err := federation.NewFetcher(outbound)
 	if err != nil {
 		return nil, err
 	}
-	f.trust = a.federation(cfg, fetcher)
+	// Issuers that an operator trusts do not wait behind slow servers that
+	// strangers name as their jwks_uri.
+	trusted, err := federation.NewFetcher(outbound)
+	if err != nil {
+		return nil, err
+	}
+	f.trust = a.federation(cfg, trusted)
 	o := authserver.Options{
 		Issuer: cfg.Issuer, Resource: cfg.Gateway.Resource, Resources: resourcesOf(cfg),
 		Clients: f.clients, Spender: a.db, KeySets: federation.NewKeySets(fetcher, 1000, a.Now),

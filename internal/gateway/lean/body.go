@@ -22,6 +22,7 @@ type body struct {
 	left  int64     // of a body with a length
 	kind  framing
 	again bool // the connection may be used again
+	cut   bool // the request was not sent to its end
 	over  bool // read to its end
 	res   *http.Response
 
@@ -140,7 +141,8 @@ func (b *body) answer(call *Call, h head, to http.Header) *http.Response {
 	case !hasBody(call.method, h.status):
 		if call.method != http.MethodHead {
 			res.ContentLength = 0
-			b.again = b.again && !h.chunked
+			// A 204 with a length may have a body after all (RFC 9110 §8.6).
+			b.again = b.again && !h.chunked && (h.length <= 0 || h.status == http.StatusNotModified)
 		}
 		b.finish()
 	case h.chunked:
@@ -271,7 +273,7 @@ func (b *body) readTrailers() error {
 // finish is for an answer that was read to its end.
 func (b *body) finish() {
 	b.over = true
-	b.end(b.again && b.conn.in.Buffered() == 0 && b.upload.isDone())
+	b.end(b.again && !b.cut && b.conn.in.Buffered() == 0 && b.upload.isDone())
 }
 
 // end gives the connection back, or closes it. It may be called at any time and

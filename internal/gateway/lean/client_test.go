@@ -415,6 +415,60 @@ func TestTLSConnectionsAreUsedAgain(t *testing.T) {
 	}
 }
 
+// TestAConnectionWithHalfARequestIsNotUsedAgain: the API would read the next
+// request as the rest of this one.
+func TestAConnectionWithHalfARequestIsNotUsedAgain(t *testing.T) {
+	c := api(t, func(conn net.Conn, in *bufio.Reader) {
+		if _, err := in.Peek(8); err == nil { // it answers early
+			_, _ = io.WriteString(conn, "HTTP/1.1 408 Request Timeout\r\nContent-Length: 2\r\n\r\nok")
+			_, _ = io.Copy(io.Discard, in)
+		}
+	})
+	dial := c.Dial
+	c.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := dial(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		return halfWriter{conn.(*net.TCPConn)}, nil
+	}
+	if got, err := send(t.Context(), c, "GET", ""); err != nil || got != "ok" {
+		t.Fatalf("%q %v", got, err)
+	}
+	if idle, open, _ := c.state(); idle != 0 || open != 0 {
+		t.Errorf("%d connections wait, %d are open", idle, open)
+	}
+}
+
+type halfWriter struct{ *net.TCPConn }
+
+func (h halfWriter) Write(p []byte) (int, error) {
+	n, _ := h.TCPConn.Write(p[:len(p)/2])
+	return n, errors.New("cut off")
+}
+
+// TestABodyThatMayNotBeThereIsTakenForNoAnswer: a 204 that names a length may well
+// send it, a moment later.
+func TestABodyThatMayNotBeThereIsTakenForNoAnswer(t *testing.T) {
+	for answer, again := range map[string]bool{
+		"204 No Content\r\nContent-Length: 6": false, "204 No Content\r\nContent-Length: 0": true, "204 No Content": true, "304 Not Modified\r\nContent-Length: 6": true,
+	} {
+		c := api(t, func(conn net.Conn, in *bufio.Reader) {
+			if _, err := http.ReadRequest(in); err == nil {
+				_, _ = io.WriteString(conn, "HTTP/1.1 "+answer+"\r\n\r\n")
+				_, _ = in.ReadByte() // until it is closed
+			}
+		})
+		if _, err := send(t.Context(), c, "GET", ""); err != nil {
+			t.Fatal(err)
+		}
+		if idle, _, _ := c.state(); (idle == 1) != again {
+			t.Errorf("%q: %d connections wait", answer, idle)
+		}
+		c.CloseIdleConnections()
+	}
+}
+
 // TestNothingUnaskedIsTakenForAnAnswerInTLS: what the API sends behind its answer,
 // in a record of its own, may be in the hands of crypto/tls already, where nobody
 // sees it who looks at the socket.

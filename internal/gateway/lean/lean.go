@@ -108,6 +108,7 @@ func (c *Client) exchange(ctx context.Context, cn *conn, call *Call, h http.Head
 	cn.begin()
 	b := &body{client: c, conn: cn, stop: context.AfterFunc(ctx, cn.abort)}
 	written, err := cn.Write(call.head)
+	b.cut = err != nil
 	if err != nil && call.body == nil {
 		// It may have answered and closed: see what it said.
 		if written == 0 && cn.used {

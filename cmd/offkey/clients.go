@@ -38,6 +38,10 @@ type clientDoc struct {
 	PendingScopes []string  `json:"pending_scopes"`
 	PendingReason string    `json:"pending_reason"`
 	Resources     []string  `json:"resources"`
+	RedirectURIs  []string  `json:"redirect_uris"`
+	PostLogout    []string  `json:"post_logout_redirect_uris"`
+	Backchannel   string    `json:"backchannel_logout_uri"`
+	PKCEOptional  bool      `json:"pkce_optional"`
 	APIKeyID      string    `json:"apikey_id"`
 	Software      string    `json:"software_id"`
 	Source        string    `json:"source"`
@@ -107,7 +111,9 @@ func (d clientDoc) print(t *terminal) error {
 		{"client_id", d.ID}, {"name", d.Name}, {"owner", d.Owner}, {"status", d.Status}, {"waits because", d.PendingReason},
 		{"auth", d.Auth}, {"audience", d.Audience}, {"keys from", d.JWKSURI}, {"grants", strings.Join(d.Grants, " ")},
 		{"scopes", strings.Join(d.Scopes, " ")}, {"by default", strings.Join(d.DefaultScopes, " ")}, {"scopes waiting", strings.Join(d.PendingScopes, " ")},
-		{"resources", strings.Join(d.Resources, " ")}, {"replaces", d.APIKeyID}, {"software", d.Software}, {"source", d.Source},
+		{"resources", strings.Join(d.Resources, " ")}, {"redirects to", strings.Join(d.RedirectURIs, " ")},
+		{"pkce", map[bool]string{true: "optional"}[d.PKCEOptional]}, {"after sign-out", strings.Join(d.PostLogout, " ")}, {"told of the end", d.Backchannel},
+		{"replaces", d.APIKeyID}, {"software", d.Software}, {"source", d.Source},
 		{"created", day(d.Created)}, {"last used", ago(t.Now(), d.LastUsed)},
 	}
 	for _, cr := range d.Credentials {

@@ -60,7 +60,7 @@ func (c *initCmd) Run(_ context.Context, t *terminal) error {
 		upstream = "http://127.0.0.1:8080"
 	}
 	if u, err := url.Parse(upstream); err != nil || u.Host == "" {
-		return wrongUsage(fmt.Sprintf("--upstream %q is not a URL", upstream), "write it as http://localhost:8080")
+		return wrongUsage(fmt.Sprintf("--upstream %q is not a URL", upstream), "write it in full, with http:// or https://, as in http://localhost:8080")
 	}
 	text := beginning(upstream, facts)
 	if _, err := config.Parse(c.Out, []byte(text), nil); err != nil {

@@ -67,7 +67,7 @@ func (c upCmd) runningHint() string {
 func (c upCmd) config(listeners *app.Listeners) (*config.Loaded, error) {
 	upstream, err := url.Parse(c.Upstream)
 	if err != nil || upstream.Host == "" {
-		return nil, wrongUsage(fmt.Sprintf("--upstream %q is not a URL", c.Upstream), "write it as http://localhost:8080")
+		return nil, wrongUsage(fmt.Sprintf("--upstream %q is not a URL", c.Upstream), "write it in full, with http:// or https://, as in http://localhost:8080")
 	}
 	cfg := config.Default()
 	cfg.Issuer = app.URLOf(listeners.Issuer, "http")

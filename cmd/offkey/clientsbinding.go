@@ -10,8 +10,8 @@ import (
 // bindingFlags say what the tokens of a client are bound to.
 type bindingFlags struct {
 	DPoPBound        *bool   `name:"dpop-bound" negatable:"" help:"Its tokens are bound to a DPoP key, always."`
-	CertificateBound *bool   `name:"certificate-bound" negatable:"" help:"Its tokens are bound to its TLS certificate, always."`
-	Profile          *string `placeholder:"PROFILE" help:"fapi2: held to the FAPI 2.0 Security Profile; empty for none."`
+	CertificateBound *bool   `name:"certificate-bound" negatable:"" help:"Its tokens are bound to its certificate."`
+	Profile          *string `placeholder:"PROFILE" help:"fapi2: held to the FAPI 2.0 profile."`
 }
 
 // bind puts them into the body of a request.
@@ -29,12 +29,12 @@ func (f bindingFlags) bind(body map[string]any) {
 
 // peopleFlags are for clients that act for people.
 type peopleFlags struct {
-	Grant         []string `sep:"none" placeholder:"GRANT" help:"What it may use, repeat for several: authorization_code, refresh_token, device_code, client_credentials, token_exchange."`
-	RedirectURI   []string `name:"redirect-uri" sep:"none" placeholder:"URI" help:"Where authorization responses go, compared exactly; repeat for several."`
-	PostLogoutURI []string `name:"post-logout-redirect-uri" sep:"none" placeholder:"URI" help:"Where browsers may go after signing out."`
-	LogoutURI     *string  `name:"backchannel-logout-uri" placeholder:"URI" help:"Told when a session ends."`
+	Grant         []string `sep:"none" placeholder:"GRANT" help:"A grant, as in authorization_code, refresh_token or device_code; repeat for several."`
+	RedirectURI   []string `name:"redirect-uri" sep:"none" placeholder:"URI" help:"Where responses go, exactly; repeat for more."`
+	PostLogoutURI []string `name:"logout-redirect-uri" sep:"none" placeholder:"URI" help:"Where browsers may go after signing out."`
+	LogoutURI     *string  `name:"logout-notice-uri" placeholder:"URI" help:"Told when a session ends."`
 	Type          *string  `placeholder:"TYPE" help:"web or native. Default: by its redirect URIs."`
-	PKCE          *string  `name:"pkce" placeholder:"POLICY" help:"required (default), or optional for a confidential OpenID Connect client that cannot."`
+	PKCE          *string  `name:"pkce" placeholder:"POLICY" help:"required (default) or optional."`
 	PAR           *bool    `name:"par-required" negatable:"" help:"Its authorization requests must be pushed."`
 }
 
@@ -73,8 +73,8 @@ func (f peopleFlags) actForPeople(body map[string]any) error {
 
 // certificateFlags say by which certificate a client is known.
 type certificateFlags struct {
-	Certificate string `name:"certificate-file" type:"path" placeholder:"FILE" help:"Its certificate (PEM), for self_signed_tls_client_auth; - is stdin."`
-	TLSSubject  string `name:"tls-subject" placeholder:"SUBJECT" help:"What its certificate must say, for tls_client_auth: dn:CN=edge,O=Acme, or dns:, uri:, ip:, email: and the value."`
+	Certificate string `name:"certificate-file" type:"path" placeholder:"FILE" help:"Its own certificate (PEM); - is stdin."`
+	TLSSubject  string `name:"tls-subject" placeholder:"SUBJECT" help:"What its certificate says: dn:CN=edge, or dns:, uri:, ip:, email: and the value."`
 }
 
 // prove puts them into the body of a request.

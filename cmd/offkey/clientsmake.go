@@ -13,14 +13,14 @@ type clientsCreateCmd struct {
 	Name          string   `required:"" placeholder:"NAME" help:"For people."`
 	Auth          string   `required:"" placeholder:"METHOD" help:"private_key_jwt, client_secret_basic, client_secret_post, federated_jwt, tls_client_auth, self_signed_tls_client_auth, or none for a public client."`
 	Scopes        string   `placeholder:"LIST" help:"What it may ask for, separated by spaces."`
-	JWKSFile      string   `name:"jwks-file" type:"path" placeholder:"FILE" help:"JWK set with its public keys, as keygen prints it; - is stdin."`
+	JWKSFile      string   `name:"jwks-file" type:"path" placeholder:"FILE" help:"JWK set with its public keys; - is stdin."`
 	JWKSURI       string   `name:"jwks-uri" placeholder:"URL" help:"Where its public keys are fetched, instead."`
 	Owner         string   `placeholder:"NAME" help:"The customer or team that it belongs to."`
-	ID            string   `name:"id" placeholder:"ID" help:"A client id of your choice. Default: a new one."`
-	DefaultScopes string   `placeholder:"LIST" help:"What it gets when it asks for nothing. Default: a token without scope."`
-	Audience      string   `placeholder:"POLICY" help:"strict (default): assertions name the issuer. compat: the token endpoint is accepted too."`
-	SigningAlg    string   `placeholder:"ALG" help:"The only algorithm of its assertions. Default: any that its keys allow."`
-	Resource      []string `sep:"none" placeholder:"URI" help:"Audience it may ask for; repeat for several. Default: gateway.resource."`
+	ID            string   `name:"id" placeholder:"ID" help:"Its id. Default: a new one."`
+	DefaultScopes string   `placeholder:"LIST" help:"What it gets when it asks for none."`
+	Audience      string   `placeholder:"POLICY" help:"strict (default) or compat, for assertions."`
+	SigningAlg    string   `placeholder:"ALG" help:"The only algorithm of its assertions."`
+	Resource      []string `sep:"none" placeholder:"URI" help:"Audience it may ask for; repeat for several."`
 	certificateFlags
 	bindingFlags
 	peopleFlags

@@ -3,7 +3,6 @@ package directory
 import (
 	"context"
 	"errors"
-	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -81,20 +80,19 @@ func TestNobodyTakesAsLongAsSomebody(t *testing.T) {
 	h := NewHasher(1)
 	hash := hashPassword("correct horse")
 	h.nobody() // made at the first use
-	median := func(hash PasswordHash) time.Duration {
-		var took []time.Duration
-		for range 9 {
+	// The quickest of runs in turn says most about the work: whatever else the
+	// machine does is not in it. Without the work it would be a hundred times less.
+	somebody, nobody := time.Hour, time.Hour
+	for range 9 {
+		for hash, quickest := range map[*PasswordHash]*time.Duration{&hash: &somebody, {}: &nobody} {
 			began := time.Now()
-			if _, err := h.Matches(t.Context(), hash, "wrong horse"); err != nil {
+			if _, err := h.Matches(t.Context(), *hash, "wrong horse"); err != nil {
 				t.Fatal(err)
 			}
-			took = append(took, time.Since(began))
+			*quickest = min(*quickest, time.Since(began))
 		}
-		slices.Sort(took)
-		return took[len(took)/2]
 	}
-	somebody, nobody := median(hash), median(PasswordHash{})
-	if somebody > 3*nobody || nobody > 3*somebody { // generous: the machine is shared
+	if somebody > 10*nobody || nobody > 10*somebody {
 		t.Errorf("somebody takes %v, nobody %v", somebody, nobody)
 	}
 }

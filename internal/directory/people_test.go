@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"log/slog"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -61,20 +60,18 @@ func TestOnlyWhoHasThePasswordIsToldThatTheAccountIsDisabled(t *testing.T) {
 func TestNobodyTakesAsLongAsSomebodyAtTheDoor(t *testing.T) {
 	w := newWorld(t)
 	w.person("ana", anasPassword)
-	median := func(login string) time.Duration {
-		var took []time.Duration
-		for range 7 {
+	// As in TestNobodyTakesAsLongAsSomebody.
+	quickest := map[string]time.Duration{"ana": time.Hour, "nobody": time.Hour}
+	for range 7 {
+		for login := range quickest {
 			began := time.Now()
 			if _, err := w.CheckPassword(t.Context(), login, "a wrong password"); !errors.Is(err, directory.ErrWrong) {
 				t.Fatal(err)
 			}
-			took = append(took, time.Since(began))
+			quickest[login] = min(quickest[login], time.Since(began))
 		}
-		slices.Sort(took)
-		return took[len(took)/2]
 	}
-	median("nobody")                                                                                     // its hash is made once
-	if somebody, nobody := median("ana"), median("nobody"); somebody > 3*nobody || nobody > 3*somebody { // generous: the machine is shared
+	if somebody, nobody := quickest["ana"], quickest["nobody"]; somebody > 10*nobody || nobody > 10*somebody {
 		t.Errorf("somebody takes %v, nobody %v", somebody, nobody)
 	}
 }

@@ -1,7 +1,9 @@
 package gateway
 
 import (
+	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 
 	"github.com/offkey/offkey/internal/jose"
@@ -67,7 +69,8 @@ func (c *call) checkProof(jkt string) *oauth.Error {
 }
 
 // publicURL is where the call went, as its caller saw it (RFC 9449 §4.3): what
-// trusted proxies say, else the connection. Where that is the host of the
+// trusted proxies say, else the connection, if its Host is ours; else it is that of
+// the resource. Where that is the host of the
 // resource, the resource's own scheme counts too, since a proxy that ends TLS may
 // not say so.
 func (c *call) publicURL() (url, alias string) {
@@ -75,22 +78,46 @@ func (c *call) publicURL() (url, alias string) {
 	if c.r.TLS != nil {
 		scheme = "https"
 	}
+	ours := c.isOurs(host)
 	if c.trusted {
 		if told := lastOf(c.r.Header["X-Forwarded-Proto"]); told != "" {
 			scheme = strings.ToLower(told)
 		}
 		if told := lastOf(c.r.Header["X-Forwarded-Host"]); told != "" {
-			host = told
+			host, ours = told, true
 		}
 		if port := lastOf(c.r.Header["X-Forwarded-Port"]); port != "" && !strings.Contains(host[strings.LastIndexByte(host, ']')+1:], ":") {
 			host += ":" + port
 		}
 	}
 	path := c.target.RawPath
+	if !ours {
+		return c.g.metadata.origin + path, ""
+	}
 	if withoutDefaultPort(host) == c.g.metadata.host {
 		alias = c.g.metadata.origin + path
 	}
 	return scheme + "://" + host + path, alias
+}
+
+// isOurs reports whether a Host is one that this gateway goes by: that of the
+// resource, of an upstream that was named, or of this machine. Any other is made
+// up by whoever sends it, such as a server that was given a token and a proof for
+// itself and passes both on (RFC 9449 §4.3 item 9).
+func (c *call) isOurs(host string) bool {
+	if withoutDefaultPort(host) == c.g.metadata.host || c.g.upstreams.named(host) {
+		return true
+	}
+	name := host
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		name = h
+	}
+	addr, err := netip.ParseAddr(strings.Trim(name, "[]"))
+	if err != nil {
+		return strings.EqualFold(name, "localhost") // RFC 6761 §6.3
+	}
+	local, _ := c.r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
+	return addr.IsLoopback() || local != nil && local.AddrPort().Addr().Unmap() == addr.Unmap()
 }
 
 // lastOf is the last element of a list: what the peer itself has said.

@@ -185,6 +185,20 @@ func TestTheURLOfAProofIsTheOneThatTheCallerSaw(t *testing.T) {
 	if got := h.call("/a", h.proof(t, "/a", "htu", "https://api.public.example:8443/a"), behind...); got.StatusCode != http.StatusUnauthorized {
 		t.Errorf("a stranger says where the call went: %d %s", got.StatusCode, got.body)
 	}
+	for _, evil := range []string{"evil.example", "evil.example:8484", "203.0.113.9", "[2001:db8::1]:443", "api.example.com.evil.example"} {
+		// A server that a client was led to has its token, and a proof for itself.
+		if got := h.call("/a", h.proof(t, "/a", "htu", "http://"+evil+"/a"), "Host", evil); got.StatusCode != http.StatusUnauthorized {
+			t.Errorf("a proof for %s, passed on by it: %d", evil, got.StatusCode)
+		}
+	}
+	for _, own := range []string{"127.0.0.1:8484", "localhost:8484", w.addr} {
+		if got := h.call("/a", h.proof(t, "/a", "htu", "http://"+own+"/a"), "Host", own); got.StatusCode != http.StatusOK {
+			t.Errorf("by an address of this machine, %s: %d %s", own, got.StatusCode, got.body)
+		}
+	}
+	if got := h.call("/a", h.proof(t, "/a"), "Host", "offkey.internal:8484"); got.StatusCode != http.StatusOK {
+		t.Errorf("a proof for the resource, by a proxy that writes a Host of its own: %d %s", got.StatusCode, got.body)
+	}
 	if got := h.call("/a%2Fb", h.proof(t, "/a%2fb")); got.StatusCode != http.StatusOK {
 		t.Errorf("escapes in small letters: %d %s", got.StatusCode, got.body)
 	}

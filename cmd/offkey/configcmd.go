@@ -28,7 +28,8 @@ func (configValidateCmd) Help() string {
   offkey config validate
   offkey config validate /etc/offkey/offkey.yaml --json
 
-Every problem is named with file, line and fix. Exit code 1 if there is one.`
+Every problem is named with file, line and fix. Exit code 1 if there is one. Secrets and passwords in files of their own
+(secret_file, password_file) are not opened: ` + "`offkey serve`" + ` reads them.`
 }
 
 // Run checks.

@@ -85,7 +85,7 @@ type inferScore struct {
 	refused, requests             float64 // next month
 	refusedPairs, pairs           int
 	opened, optimum               int
-	callers, exact, right, beyond int
+	callers, exact, beyond        int
 }
 
 func (s *inferScore) refusedRequests() float64 { return 100 * s.refused / max(s.requests, 1) }

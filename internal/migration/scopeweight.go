@@ -95,15 +95,6 @@ func nameWords(name string) []string {
 	return out
 }
 
-func has(words []string, word string) bool {
-	for _, w := range words {
-		if w == word {
-			return true
-		}
-	}
-	return false
-}
-
 // named is by how much a scope weighs less that is named for what is called.
 const named = 0.2
 

@@ -81,11 +81,11 @@ func (v vocabulary) opensEach() map[string]int {
 }
 
 type inferScore struct {
-	choices, least                int     // operations with a choice, and those that a least scope serves
-	refused, requests             float64 // next month
-	refusedPairs, pairs           int
-	opened, optimum               int
-	callers, exact, beyond        int
+	choices, least         int     // operations with a choice, and those that a least scope serves
+	refused, requests      float64 // next month
+	refusedPairs, pairs    int
+	opened, optimum        int
+	callers, exact, beyond int
 }
 
 func (s *inferScore) refusedRequests() float64 { return 100 * s.refused / max(s.requests, 1) }

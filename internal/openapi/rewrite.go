@@ -303,7 +303,7 @@ func compactJSON(b *bytes.Buffer, node *yaml.Node, depth int) error {
 		b.WriteByte(end)
 		return nil
 	case yaml.AliasNode:
-		return compactJSON(b, node.Alias, depth+1)
+		return errors.New("it begins as JSON and has a YAML alias") // which could hold itself
 	}
 	if tag := node.ShortTag(); tag != "!!str" && json.Valid([]byte(node.Value)) {
 		b.WriteString(node.Value) // a number as it was written

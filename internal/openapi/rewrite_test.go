@@ -73,6 +73,10 @@ func TestRewriteRefusesWhatItDoesNotKnow(t *testing.T) {
 	if _, err := Rewrite([]byte(shop()), rewriting("delete")); err == nil {
 		t.Error("mode delete is taken")
 	}
+	bomb := strings.Replace(two, `"swagger":"2.0"`, `"x": &x [*x, *x], "swagger": "2.0"`, 1)
+	if out, err := Rewrite([]byte(bomb), rewriting("add")); err == nil {
+		t.Errorf("JSON that holds itself is rewritten: %.200s", out)
+	}
 	if _, err := Rewrite([]byte("a: 1"), rewriting("add")); err == nil {
 		t.Error("what is no document is rewritten")
 	}

@@ -95,7 +95,11 @@ func TestAWorkloadComesWithTheTokenOfItsPlatform(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w.t = t
-			got := claims(t, w.post("/token", nil, form).ok())
+			a := w.post("/token", nil, form)
+			if a.json["refresh_token"] != nil {
+				t.Errorf("checklist_103: a refresh token: %v", a.json)
+			}
+			got := claims(t, a.ok())
 			if got["sub"] != "ci" || got["client_id"] != "ci" || got["scope"] != "read:orders" || got["iss"] != issuerURL {
 				t.Errorf("%v", got)
 			}
@@ -169,6 +173,7 @@ func TestAnAssertionThatProvesNobodyIsInvalidGrant(t *testing.T) {
 }
 
 func TestNoClientGetsATokenThatWasDisabledOrWhoseRuleIs(t *testing.T) {
+	// checklist_102
 	w := newFederatedWorld(t)
 	ctx := context.Background()
 	before := w.post("/token", nil, asGrant(w.workload("job:7"))).ok()

@@ -179,6 +179,7 @@ func foreign(t *testing.T, typ string, claims map[string]any) ForeignToken {
 }
 
 func TestEveryConditionOfARuleMustHold(t *testing.T) {
+	// checklist_100, checklist_101
 	const ours = "https://auth.example.com"
 	good := map[string]any{
 		"iss": "https://ci.example", "sub": "job:7", "aud": []string{ours}, "exp": noon.Unix() + 60, "iat": noon.Unix(), "jti": "1",
@@ -259,6 +260,7 @@ func TestEveryConditionOfARuleMustHold(t *testing.T) {
 }
 
 func TestASPIFFEIDIsInItsTrustDomain(t *testing.T) {
+	// checklist_104
 	for id, want := range map[string]bool{
 		"spiffe://acme.example/ns/prod/sa/api": true, "spiffe://acme.example/a": true,
 		"spiffe://acme.example": false, "spiffe://acme.example/": false, "spiffe://acme.example/a/": false, "spiffe://acme.example//a": false,

@@ -163,7 +163,7 @@ func TestTokensAsWorkloadsReallyHaveThem(t *testing.T) {
 			_, err = w.identify(t, raw)
 			switch {
 			case r.Reusable && err != nil:
-				t.Errorf("the same token again, as its issuer hands it out: %v", err)
+				t.Errorf("checklist_105 the same token again, as its issuer hands it out: %v", err)
 			case !r.Reusable:
 				failsBy(t, err, client.TrustReplayed)
 			}

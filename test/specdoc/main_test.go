@@ -50,6 +50,10 @@ func TestNonce(t *testing.T) {}
 func TestG13FixedTable(t *testing.T) {}
 
 func TestNamesNothing(t *testing.T) {}
+
+func TestTellsInAComment(t *testing.T) {
+	// checklist_22, and more
+}
 `,
 	"cmd/offkey/testdata/script/path.txtar": "# G-01 a dotted path is refused\nexec offkey version\n",
 }
@@ -79,14 +83,14 @@ func TestThePageJoinsRequirementFunctionAndTest(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		"5 requirements cited · 1 of 3 checklist lines have a test · 2 of 2 gateway checks have a test",
+		"5 requirements cited · 2 of 3 checklist lines have a test · 2 of 2 gateway checks have a test",
 		"| RFC 7523 §3 | `proof.checkIssuer` | `proof.TestIssuer` |",
 		"| RFC 7636 §4.6 | `proof.Proof.Match` |  |",
 		"| RFC 8725 | `proof` |  |",
 		"| RFC 9449 §8 | `proof.Proof` |  |",
 		"| RFC 9449 §9 | `proof.Proof` | `proof.TestNonce` |",
 		"| 21 | ! `iss` is `sub` (RFC 7523 §3) | `proof.TestIssuer` |",
-		"| 22 | audience a\\|b | no test |",
+		"| 22 | audience a\\|b | `proof.TestTellsInAComment` |",
 		"| 37 | exact redirect URI (OAuth 2.1 §2.3.1) | not built yet |",
 		"| G-01 | one path | `cmd/offkey.path (script)` |",
 		"| G-13 | fixed table | `proof.TestG13FixedTable` |",

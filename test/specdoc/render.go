@@ -11,8 +11,8 @@ import (
 const head = `# Specification, code and tests
 
 Made by ` + "`go run ./test/specdoc`" + ` from the citations in the code and the names of the tests: do not edit it.
-A requirement stands where the function that keeps it cites it. A test stands where its name holds the
-number of the check. "not built yet" is a section that no test names, "no test" a line without one.
+A requirement stands where the function that keeps it cites it. A test stands where its name, or a comment
+in it, holds the number of the check. "not built yet" is a section that no test names, "no test" a line without one.
 
 `
 

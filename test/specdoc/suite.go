@@ -40,6 +40,7 @@ func (s *suite) add(file *ast.File) {
 			for _, group := range file.Comments {
 				if d.Pos() <= group.Pos() && group.End() <= d.End() {
 					found.cites = append(found.cites, citations(group.Text())...)
+					found.numbers = append(found.numbers, matches(checklistName, group.Text(), "")...)
 				}
 			}
 		case *ast.GenDecl:

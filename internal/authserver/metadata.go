@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"html"
 	"net/http"
-	"slices"
 	"strings"
 
 	"github.com/offkey/offkey/internal/jose"
@@ -57,9 +56,6 @@ func (s *Server) metadataFor(scopes oauth.Scope) oauth.ServerMetadata {
 		m.GrantTypesSupported = append(m.GrantTypesSupported, oauth.GrantJWTBearer)
 	}
 	m.ClientIDMetadataDocumentSupported = s.options.ClientDocuments
-	if s.options.Browser != nil { // public clients look for it
-		m.TokenEndpointAuthMethodsSupported = append(slices.Clone(methods), oauth.AuthNone)
-	}
 	if s.takesRegistrations() {
 		m.RegistrationEndpoint = s.endpoint(pathRegister)
 	}

@@ -173,7 +173,7 @@ func (s *Server) peopleMetadata(m *oauth.ServerMetadata) {
 	m.RequirePushedAuthorizationRequests = s.options.RequirePAR
 	m.GrantTypesSupported = append([]string{oauth.GrantAuthorizationCode, oauth.GrantRefreshToken}, m.GrantTypesSupported...)
 	m.ScopesSupported = directory.MayGrant().Union(m.ScopesSupported)
-	m.TokenEndpointAuthMethodsSupported = append(slices.Clone(m.TokenEndpointAuthMethodsSupported), oauth.AuthNone)
+	m.TokenEndpointAuthMethodsSupported = append(slices.Clone(m.TokenEndpointAuthMethodsSupported), oauth.AuthNone) // public clients look for it
 	m.RevocationEndpointAuthMethodsSupported = append(slices.Clone(m.RevocationEndpointAuthMethodsSupported), oauth.AuthNone)
 	m.ResponseTypesSupported = []string{"code"}
 	m.ResponseModesSupported = []string{oauth.ModeQuery, oauth.ModeFormPost}

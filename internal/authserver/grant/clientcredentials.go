@@ -23,6 +23,12 @@ func (g ClientCredentials) Authorize(_ context.Context, who clientauth.Authentic
 	if err := checkConfidential(c); err != nil {
 		return token.Authorization{}, err
 	}
+	return forItself(c, r, g.Targets, g.Life)
+}
+
+// forItself is what a client gets that has proved itself and acts for nobody
+// else.
+func forItself(c *client.Client, r Request, targets Targets, life time.Duration) (token.Authorization, error) {
 	scope, err := ChooseScope(c, r.Form.Value("scope"))
 	if err != nil {
 		return token.Authorization{}, err
@@ -30,11 +36,11 @@ func (g ClientCredentials) Authorize(_ context.Context, who clientauth.Authentic
 	if err := checkNoPerson(scope); err != nil {
 		return token.Authorization{}, err
 	}
-	resources, err := g.Targets.Choose(c.Resources, r.Form.Values("resource"))
+	resources, err := targets.Choose(c.Resources, r.Form.Values("resource"))
 	if err != nil {
 		return token.Authorization{}, err
 	}
-	return token.Authorization{Client: c, Scope: scope, Resources: resources, Life: wholeSeconds(g.Life), Confirmation: r.Confirmation}, nil
+	return token.Authorization{Client: c, Scope: scope, Resources: resources, Life: wholeSeconds(life), Confirmation: r.Confirmation}, nil
 }
 
 // checkConfidential: the grant is for clients that can prove themselves

@@ -25,18 +25,7 @@ func (g JWTBearer) Authorize(_ context.Context, who clientauth.Authenticated, r 
 	if err := checkProvedByAssertion(who); err != nil {
 		return token.Authorization{}, err
 	}
-	scope, err := ChooseScope(c, r.Form.Value("scope"))
-	if err != nil {
-		return token.Authorization{}, err
-	}
-	if err := checkNoPerson(scope); err != nil {
-		return token.Authorization{}, err
-	}
-	resources, err := g.Targets.Choose(c.Resources, r.Form.Values("resource"))
-	if err != nil {
-		return token.Authorization{}, err
-	}
-	return token.Authorization{Client: c, Scope: scope, Resources: resources, Life: wholeSeconds(g.Life), Confirmation: r.Confirmation}, nil
+	return forItself(c, r, g.Targets, g.Life)
 }
 
 // checkProvedByAssertion: the assertion is the grant, so that a client which

@@ -24,7 +24,8 @@ Made from the code by ` + "`go run ./test/settingsdoc`" + `. ` + "`offkey config
 func render(all []setting) []byte {
 	var b bytes.Buffer
 	b.WriteString(heading)
-	fmt.Fprintf(&b, "\n%d settings.\n", len(all))
+	fields := declared(all)
+	fmt.Fprintf(&b, "\n%d settings; below `[]` %d fields of what lives in the database and may be declared in the file.\n", len(all)-fields, fields)
 	section := ""
 	for _, s := range all {
 		if s.section() != section {
@@ -38,6 +39,17 @@ func render(all []setting) []byte {
 		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", code(s.path), cell(s.kind), code(s.initial), cell(doc))
 	}
 	return b.Bytes()
+}
+
+// declared counts the fields of objects (decision 0049).
+func declared(all []setting) int {
+	n := 0
+	for _, s := range all {
+		if strings.Contains(s.path, "[]") {
+			n++
+		}
+	}
+	return n
 }
 
 func code(s string) string {

@@ -8,39 +8,52 @@ import (
 	"fmt"
 	"io/fs"
 	"strconv"
+	"strings"
 )
 
 // steps are the numbered steps of the schema, 0001_….sql first. A step only
 // adds, so that the release before it still works with its result; a step that
-// was released is never edited.
+// was released is never edited. Numbers may be left out: they are given to
+// people who work side by side. None that lies below a released one is filled
+// in later, for files that have had that one would never get it.
 //
 //go:embed schema/*.sql
 var steps embed.FS
 
-// schemaSteps returns the texts of the steps in order; the n-th leads to
-// version n.
-func schemaSteps() ([]string, error) {
+// schemaStep is one of them; it leads to the version of its number.
+type schemaStep struct {
+	number int
+	text   string
+}
+
+// schemaSteps returns the steps in order.
+func schemaSteps() ([]schemaStep, error) {
 	names, err := fs.Glob(steps, "schema/*.sql") // sorted
 	if err != nil {
 		return nil, err
 	}
-	texts := make([]string, len(names))
+	all, last := make([]schemaStep, len(names)), 0
 	for i, name := range names {
-		if want := fmt.Sprintf("schema/%04d_", i+1); len(name) < len(want) || name[:len(want)] != want {
-			return nil, fmt.Errorf("schema step %s stands where %s… is due", name, want)
+		digits, _, _ := strings.Cut(strings.TrimPrefix(name, "schema/"), "_")
+		number, err := strconv.Atoi(digits)
+		if err != nil || len(digits) != 4 || number <= last {
+			return nil, fmt.Errorf("schema step %s: its name begins with four digits, and a number that no other has", name)
 		}
 		text, err := steps.ReadFile(name)
 		if err != nil {
 			return nil, err
 		}
-		texts[i] = string(text)
+		all[i], last = schemaStep{number, string(text)}, number
 	}
-	return texts, nil
+	return all, nil
 }
+
+// schemaNewest is the version that this offkey works with.
+func schemaNewest(all []schemaStep) int { return all[len(all)-1].number }
 
 // raiseSchema takes the steps that the file has not had, each in a transaction.
 func raiseSchema(s *session) error {
-	texts, err := schemaSteps()
+	all, err := schemaSteps()
 	if err != nil {
 		return err
 	}
@@ -48,13 +61,16 @@ func raiseSchema(s *session) error {
 	if err != nil {
 		return err
 	}
-	if version > len(texts) {
+	if version > schemaNewest(all) {
 		return fmt.Errorf("%w: its schema is version %d, this offkey knows versions up to %d: start the newer release again, or restore the backup made before the upgrade",
-			ErrNewer, version, len(texts))
+			ErrNewer, version, schemaNewest(all))
 	}
-	for n := version; n < len(texts); n++ {
-		if err := takeStep(s, n+1, texts[n]); err != nil {
-			return fmt.Errorf("schema step %d: %w", n+1, err)
+	for _, step := range all {
+		if step.number <= version {
+			continue
+		}
+		if err := takeStep(s, step.number, step.text); err != nil {
+			return fmt.Errorf("schema step %d: %w", step.number, err)
 		}
 	}
 	return nil

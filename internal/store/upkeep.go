@@ -84,14 +84,14 @@ func (db *DB) Check(ctx context.Context) error {
 }
 
 func (db *DB) checkSchema(ctx context.Context) error {
-	texts, err := schemaSteps()
+	all, err := schemaSteps()
 	if err != nil {
 		return err
 	}
 	return db.view(ctx, func(s *session) error {
 		version, err := schemaVersion(s)
-		if err == nil && version != len(texts) {
-			err = fmt.Errorf("schema is version %d, this offkey works with %d", version, len(texts))
+		if err == nil && version != schemaNewest(all) {
+			err = fmt.Errorf("schema is version %d, this offkey works with %d", version, schemaNewest(all))
 		}
 		return err
 	})

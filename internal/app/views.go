@@ -14,6 +14,7 @@ import (
 	"github.com/offkey/offkey/internal/config"
 	"github.com/offkey/offkey/internal/directory"
 	"github.com/offkey/offkey/internal/keyring"
+	"github.com/offkey/offkey/internal/oauth"
 	"github.com/offkey/offkey/internal/policy"
 	"github.com/offkey/offkey/internal/secret"
 	"github.com/offkey/offkey/internal/store"
@@ -109,6 +110,12 @@ func buildRules(cfg *config.Loaded, settings policy.Settings, routes []policy.Ro
 	rs := policy.Ruleset{
 		Stage: settings.Stage, Since: settings.StageSince,
 		Enforce: settings.Enforce, ClientEnforce: settings.ClientEnforce,
+	}
+	for name, included := range cfg.Gateway.ScopeIncludes {
+		if rs.Includes == nil {
+			rs.Includes = make(map[string]oauth.Scope)
+		}
+		rs.Includes[name] = included
 	}
 	_, rs.UpstreamVouches = cfg.APIKeys.LearnsFromUpstream()
 	if cfg.Migration.Stage != apikey.Inherit {

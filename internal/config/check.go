@@ -25,6 +25,7 @@ func (l *Loaded) check() Problems {
 	c.issuer()
 	c.upstreams()
 	c.routes()
+	c.scopeIncludes()
 	c.apikeys()
 	c.migration()
 	c.email()
@@ -146,6 +147,17 @@ func sortedNames[V any](m map[string]V) []string {
 	}
 	slices.Sort(names)
 	return names
+}
+
+// scopeIncludes holds what includes and what is included to be names of scopes.
+func (c *checker) scopeIncludes() {
+	for _, name := range sortedNames(c.l.Gateway.ScopeIncludes) {
+		for _, scope := range append([]string{name}, c.l.Gateway.ScopeIncludes[name]...) {
+			if !oauth.IsScopeName(scope) {
+				c.add("gateway.scope_includes."+name, fmt.Sprintf("has %q, which is no scope", scope), "write names without spaces, as in {manage:orders: [read:orders]}")
+			}
+		}
+	}
 }
 
 func (c *checker) routes() {

@@ -129,6 +129,8 @@ type Gateway struct {
 	Routes    []Route             `yaml:"routes" doc:"First match wins. Declared here they are read-only elsewhere."`
 	Enforce   policy.Enforce      `yaml:"enforce" enum:"off,shadow,on" doc:"Whether routes and scopes are enforced. Set here it is read-only elsewhere; left out, it is off until offkey routes enforce says otherwise."`
 	Limits    Limits              `yaml:"limits"`
+	// ScopeIncludes are the scopes that a broader one stands for too.
+	ScopeIncludes map[string][]string `yaml:"scope_includes" doc:"Scopes that a broader one stands for too on every route, as in {manage:orders: [read:orders]}."`
 	// PreflightOrigins matter once routes are enforced.
 	PreflightOrigins []string `yaml:"preflight_origins" doc:"Origins whose CORS preflights pass without a credential once routes are enforced, as in https://app.example.com."`
 }

@@ -142,6 +142,7 @@ func TestBadFilesNameLineAndFix(t *testing.T) {
 		{"a scalar for a list", smallest + "apikeys: {where: header}", "apikeys.where is a list"},
 		{"tokens outliving keys", smallest + "signing: {keep_after: 1m}", "tokens would outlive their signing key"},
 		{"a route with dot segments", strings.Replace(smallest, "resource:", "routes: [{match: \"GET /a/../b\"}]\n  resource:", 1), "dot segments"},
+		{"a broader scope with a space", strings.Replace(smallest, "resource:", "scope_includes: {manage: [\"read orders\"]}\n  resource:", 1), "gateway.scope_includes.manage has \"read orders\""},
 		{"an exchange of nobody's tokens", smallest + "clients: [{id: x, auth: private_key_jwt, jwks_uri: 'https://x.example/jwks', grants: [token_exchange]}]", "clients[0].exchange.from and the grant"},
 		{"an exchange without proof", smallest + "clients: [{id: x, auth: none, grants: [token_exchange], exchange: {from: [y]}}]", "has token_exchange"},
 		{"a client without credential", smallest + "clients: [{id: x, auth: private_key_jwt}]", "clients[0] has no public key"},

@@ -104,6 +104,9 @@ func (m *metadata) of(rules *policy.Ruleset) []byte {
 			free++
 		}
 	}
+	// No route is about refresh tokens: whether a client gets one is between it
+	// and the authorization server.
+	scopes = slices.DeleteFunc(scopes, func(name string) bool { return name == "offline_access" })
 	slices.Sort(scopes)
 	body, _ := json.Marshal(oauth.ResourceMetadata{ // of strings alone: it cannot fail
 		Resource: m.resource, AuthorizationServers: []string{m.issuer},

@@ -44,6 +44,14 @@ func TestResourceMetadata(t *testing.T) {
 			t.Errorf("another resource's document: %s", got.body)
 		}
 	})
+	t.Run("checklist_220 checklist_224 it names an authorization server and what routes need, and never offline_access", func(t *testing.T) {
+		w := newWorld(t, nil).serve()
+		w.setRules(policy.Ruleset{Stage: apikey.Observe}, "POST /mcp -> use:tools offline_access", "GET /mcp -> use:tools")
+		got := w.get("/.well-known/oauth-protected-resource")
+		if !strings.Contains(got.body, `"scopes_supported":["use:tools"]`) || !strings.Contains(got.body, `"authorization_servers":["`+testIssuer+`"]`) {
+			t.Error(got.body)
+		}
+	})
 	t.Run("checklist_160 what is empty is absent", func(t *testing.T) {
 		w := newWorld(t, nil).serve()
 		if got := w.get("/.well-known/oauth-protected-resource"); strings.Contains(got.body, "scopes_supported") || strings.Contains(got.body, "null") {

@@ -141,12 +141,15 @@ func (c *call) write(p problem) {
 }
 
 // challenge is the WWW-Authenticate of a refusal. Every 401 has one; it says
-// what is wrong only to a caller who sent a token (RFC 6750 §3.1), and where to
-// get one always (RFC 9728 §5.1).
+// what is wrong only to a caller who sent a token (RFC 6750 §3.1), where to
+// get one always (RFC 9728 §5.1), and what for where a token is all that is wanted.
 func (c *call) challenge(status int, code string) string {
 	ch := oauth.Challenge{Scheme: c.challengeScheme(code), ResourceMetadata: c.g.metadata.url}
 	if ch.Scheme == oauth.TokenTypeDPoP {
 		ch.Extra = []oauth.Attribute{{Name: "algs", Value: strings.Join(proofAlgorithms, " ")}}
+	}
+	if wantsToken(code) && c.decision.Route != nil {
+		ch.Scope = c.decision.Route.Scopes
 	}
 	switch {
 	case isBadToken(code):
@@ -156,7 +159,7 @@ func (c *call) challenge(status int, code string) string {
 	case code == policy.CodeStepUp:
 		c.challengeStepUp(&ch)
 	case code == policy.CodeInsufficientScope:
-		ch.Error, ch.Scope = oauth.CodeInsufficientScope, c.decision.Route.Scopes
+		ch.Error = oauth.CodeInsufficientScope
 	case code == policy.CodeCredentialDuplicate:
 		ch.Error = oauth.CodeInvalidRequest
 	case code == policy.CodeForeignToken, code == policy.CodeCredentialConflict:
@@ -165,6 +168,17 @@ func (c *call) challenge(status int, code string) string {
 		return ""
 	}
 	return ch.String()
+}
+
+// wantsToken reports whether a refusal is met by another token: its challenge
+// names all scopes that the call needs (RFC 6750 §3), so that a client that knows
+// nothing of the API can ask for them and for no more.
+func wantsToken(code string) bool {
+	switch code {
+	case policy.CodeCredentialMissing, policy.CodeInvalidToken, policy.CodeForeignToken, policy.CodeDPoPRequired, policy.CodeStepUp, policy.CodeInsufficientScope:
+		return true
+	}
+	return false
 }
 
 // challengeStepUp asks for another sign-in by the names that the authorization

@@ -87,7 +87,9 @@ func TestRefusalsOfTheRules(t *testing.T) {
 		status             int
 		code, challenge    string
 	}{
-		{"checklist_170 no credential: bare challenge", "/v1/orders/7", "Accept: */*", 401, policy.CodeCredentialMissing, bareChallenge},
+		{"checklist_170 checklist_220 no credential: a challenge without error, with the scopes", "/v1/orders/7", "Accept: */*", 401, policy.CodeCredentialMissing,
+			`Bearer scope="read:orders read:lines", resource_metadata="https://api.example.com/.well-known/oauth-protected-resource"`},
+		{"no credential and no route", "/v1/other", "Accept: */*", 401, policy.CodeCredentialMissing, bareChallenge},
 		{"open route", "/v1/health", "Accept: */*", 200, "", ""},
 		{"all scopes", "/v1/orders/7", scoped("read:lines", "read:orders"), 200, "", ""},
 		{"checklist_171 403 names all scopes needed", "/v1/orders/7", scoped("read:orders"), 403, policy.CodeInsufficientScope,
@@ -95,7 +97,7 @@ func TestRefusalsOfTheRules(t *testing.T) {
 		{"no scope at all", "/v1/orders/7", scoped(), 403, policy.CodeInsufficientScope, ""},
 		{"no route", "/v1/other", scoped("read:orders"), 403, policy.CodeUnknownRoute, ""},
 		{"checklist_171 invalid_token is 401", "/v1/orders/7", "Authorization: Bearer " + flipLast(w.issue(t, w.ours, "cl_1", time.Hour)), 401, policy.CodeInvalidToken,
-			`Bearer error="invalid_token", error_description="the access token is malformed or its signature is wrong", resource_metadata="https://api.example.com/.well-known/oauth-protected-resource"`},
+			`Bearer error="invalid_token", error_description="the access token is malformed or its signature is wrong", scope="read:orders read:lines", resource_metadata="https://api.example.com/.well-known/oauth-protected-resource"`},
 		{"unknown apikey", "/v1/orders/7", "X-API-Key: sk_live_abcdefgh1234", 401, policy.CodeAPIKeyUnknown, bareChallenge},
 	}
 	for _, tt := range tests {

@@ -231,7 +231,7 @@ func (rs *Ruleset) judgeRoute(p Principal, route *Route, at time.Time) Decision 
 	if unmet := route.metBy(p, at); unmet != "" {
 		return deny(http.StatusUnauthorized, unmet)
 	}
-	if p.Kind == TokenClient && p.Scope.Covers(route.Scopes) {
+	if p.Kind == TokenClient && rs.satisfies(p.Scope, route.Scopes) {
 		return allow(CodeToken)
 	}
 	return deny(http.StatusForbidden, CodeInsufficientScope) // RFC 6750 §3.1

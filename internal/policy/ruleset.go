@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/offkey/offkey/internal/apikey"
+	"github.com/offkey/offkey/internal/oauth"
 )
 
 // Ruleset is everything that Decide needs. It is built once and never changed
@@ -27,6 +28,9 @@ type Ruleset struct {
 	UpstreamVouches bool
 	ClientEnforce   map[string]Enforce // by client id
 	Brownouts       []Window
+	// Includes are the narrower scopes that a scope stands for too, as declared.
+	// Build adds to each what those include.
+	Includes map[string]oauth.Scope
 
 	routes []*Route // in the order in which they are tried
 	root   *node    // the same, as they are found
@@ -44,6 +48,7 @@ func (rs Ruleset) Build(fileRoutes, setRoutes []Route) *Ruleset {
 	slices.SortStableFunc(set, bySpecificity)
 	rs.routes = append(ready(fileRoutes), set...)
 	rs.ClientEnforce, rs.Brownouts = maps.Clone(rs.ClientEnforce), slices.Clone(rs.Brownouts)
+	rs.Includes = allIncluded(rs.Includes)
 
 	rs.root = &node{}
 	for order, r := range rs.routes {

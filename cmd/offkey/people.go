@@ -54,6 +54,8 @@ type personDoc struct {
 	Roles  []string          `json:"roles"`
 	Shut   string            `json:"shut"`
 	Link   *linkDoc          `json:"link"`
+
+	VerificationMailed bool `json:"verification_mailed"`
 }
 
 type linkDoc struct {

@@ -184,7 +184,12 @@ func (c *peopleSetCmd) Run(ctx context.Context, t *terminal) error {
 	if err != nil {
 		return err
 	}
-	return t.finishPerson(raw, c.DryRun, func(d personDoc) string { return d.Name + " is changed" })
+	return t.finishPerson(raw, c.DryRun, func(d personDoc) string {
+		if d.VerificationMailed {
+			return d.Name + " is changed; a link to confirm the address was put into the outbox for " + d.Email
+		}
+		return d.Name + " is changed"
+	})
 }
 
 type peopleImportCmd struct {

@@ -47,7 +47,9 @@ type personAnswer struct {
 	Roles    []string            `json:"roles,omitempty"`
 	Shut     string              `json:"shut,omitempty"` // why they cannot sign in
 	Link     *linkAnswer         `json:"link,omitempty"`
-	DryRun   bool                `json:"dry_run,omitempty"`
+	// Verification says that a link was sent to an address that is to be confirmed.
+	Verification bool `json:"verification_mailed,omitempty"`
+	DryRun       bool `json:"dry_run,omitempty"`
 }
 
 func (s *Server) listPeople(r *http.Request) (any, error) {
@@ -281,11 +283,12 @@ func (s *Server) updatePerson(r *http.Request) (any, error) {
 		}
 		hash = &made
 	}
-	detail := map[string]any{}
-	return s.changePerson(r, "person.changed", detail, func(a *directory.Account) error {
+	detail, before := map[string]any{}, ""
+	changed, err := s.changePerson(r, "person.changed", detail, func(a *directory.Account) error {
 		if err := personFromFile(a.Person); err != nil {
 			return err
 		}
+		before = a.Email
 		if err := c.apply(a.Person); err != nil {
 			return err
 		}
@@ -298,6 +301,24 @@ func (s *Server) updatePerson(r *http.Request) (any, error) {
 		}
 		return nil
 	})
+	if shown, ok := changed.(personAnswer); ok && !shown.DryRun && shown.Email != before {
+		shown.Verification = s.askForAddress(r, shown.Person)
+		changed = shown
+	}
+	return changed, err
+}
+
+// askForAddress sends somebody whose address an operator has changed a link by
+// which it proves to be theirs, and reports whether it did.
+func (s *Server) askForAddress(r *http.Request, p *directory.Person) bool {
+	if p.Email == "" || p.Status != directory.Active {
+		return false
+	}
+	_, err := s.makeLink(r.Context(), directory.ForEmail, p, true, event(r, "person.link_made", p.ID, nil))
+	if err != nil { // who may not come in is sent none
+		s.o.Log.InfoContext(r.Context(), "a link to confirm an address is not sent", "person", p.ID, "why", err)
+	}
+	return err == nil
 }
 
 // personFromFile refuses to change whom the configuration declares.

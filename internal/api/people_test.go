@@ -151,6 +151,9 @@ func TestSomebodyIsChanged(t *testing.T) {
 	if !slices.Equal(d.texts("groups"), []string{"buyers"}) || d["email_verified"] != false {
 		t.Errorf("another address is verified: %v", d)
 	}
+	if d["verification_mailed"] != true || !slices.Equal(w.mails, []string{"email lopez@example.com"}) {
+		t.Errorf("nobody asks whose it is: %v, %v", w.mails, d)
+	}
 	w.ask(200, "PATCH", "/people/ana", map[string]any{"password": "another good password"})
 	if _, err := w.people.CheckPassword(t.Context(), "ana", "another good password"); err != nil {
 		t.Error(err)

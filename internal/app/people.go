@@ -16,7 +16,7 @@ type peopleLinks struct{ a *App }
 
 // linkPages are the pages of the issuer that links lead to.
 var linkPages = map[directory.Purpose]string{
-	directory.ForSetup: "/setup", directory.ForInvite: "/invite", directory.ForReset: "/reset", directory.ForEmail: "/verify",
+	directory.ForSetup: "/setup", directory.ForInvite: "/invite", directory.ForReset: "/reset", directory.ForEmail: "/verify", directory.ForAddress: "/address",
 }
 
 // URL implements api.Links.
@@ -27,7 +27,12 @@ func (l peopleLinks) URL(purpose directory.Purpose, raw secret.Text) string {
 
 // Mail implements api.Links.
 func (l peopleLinks) Mail(ctx context.Context, p *directory.Person, link directory.Link, where string) error {
-	return l.a.outbox.PersonLink(ctx, p, link, where)
+	return l.a.outbox.PersonLink(ctx, p, link, where, "")
+}
+
+// Link implements signin.Mail.
+func (l peopleLinks) Link(ctx context.Context, p *directory.Person, link directory.Link, raw secret.Text, language string) error {
+	return l.a.outbox.PersonLink(ctx, p, link, l.URL(link.Purpose, raw), language)
 }
 
 // makeSetupLink makes the link by which the first administrator makes an

@@ -12,7 +12,7 @@ import (
 func (a *App) buildSignin(cfg *config.Loaded, f *flows) (*signin.Service, error) {
 	return signin.New(signin.Options{
 		Issuer: cfg.Issuer, Store: a.db, People: a.views.people, Clients: f.clients, Devices: a.db, Spender: a.db,
-		Master: a.data.master, Now: a.Now, Log: a.Log,
+		Master: a.data.master, Mail: peopleLinks{a}, Later: a.running.Go, Now: a.Now, Log: a.Log,
 		Source:    func(r *http.Request) netip.Addr { return f.gateway.Source(r) },
 		Upstreams: buttons(f.upstreams),
 	})

@@ -15,11 +15,14 @@ const (
 	ForInvite Purpose = "invite" // a new person chooses how to sign in
 	ForReset  Purpose = "reset"  // somebody who cannot sign in chooses anew
 	ForEmail  Purpose = "email"  // an address proves to be its person's
+	// ForAddress is another address that a person chose: it is theirs once the
+	// link that was sent there is used by them.
+	ForAddress Purpose = "address"
 )
 
 // linkLife is how long a link of each purpose lives.
 var linkLife = map[Purpose]time.Duration{
-	ForSetup: 30 * time.Minute, ForInvite: 7 * 24 * time.Hour, ForReset: time.Hour, ForEmail: 24 * time.Hour,
+	ForSetup: 30 * time.Minute, ForInvite: 7 * 24 * time.Hour, ForReset: time.Hour, ForEmail: 24 * time.Hour, ForAddress: 24 * time.Hour,
 }
 
 // kindLink is the kind of secret in links, which scanners find.

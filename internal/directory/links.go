@@ -2,7 +2,9 @@ package directory
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/offkey/offkey/internal/audit"
 	"github.com/offkey/offkey/internal/secret"
@@ -98,6 +100,9 @@ func (d *Directory) Redeem(ctx context.Context, raw string, purpose Purpose, pro
 		if err := s.Open(); err != nil { // since the page was shown
 			return err
 		}
+		if purpose == ForReset && l.Email != a.Email {
+			return ErrSpent // it was sent to an address that is not the person's any more
+		}
 		if l.Email != "" && l.Email == a.Email {
 			a.EmailVerified = true
 		}
@@ -107,6 +112,97 @@ func (d *Directory) Redeem(ctx context.Context, raw string, purpose Purpose, pro
 		a.End = purpose == ForReset
 		return proof.apply(a, hash)
 	}, event(s.ID, "person."+string(purpose)+"_redeemed", nil))
+	if err != nil {
+		return nil, err
+	}
+	return d.open(ctx, account.ID)
+}
+
+// ForgottenLink makes a link ForReset for somebody who asks for it without being
+// signed in. Whoever reads their mail can then choose the password: ErrNoReset
+// says that this account is not opened in that way.
+func (d *Directory) ForgottenLink(ctx context.Context, id string) (secret.Text, Link, *Standing, error) {
+	s, err := d.open(ctx, id)
+	if err != nil {
+		return secret.Text{}, Link{}, nil, err
+	}
+	account, err := d.Store.Account(ctx, id)
+	if err != nil {
+		return secret.Text{}, Link{}, nil, err
+	}
+	if !opensByMail(account, s) {
+		return secret.Text{}, Link{}, nil, ErrNoReset
+	}
+	raw, l, err := d.NewLink(ctx, ForReset, id, event(id, "person.reset_asked", nil))
+	return raw, l, s, err
+}
+
+// ErrNoReset is an account whose password is not chosen anew by mail.
+var ErrNoReset = errors.New("the password of this account is not chosen anew by mail")
+
+// opensByMail reports whether whoever reads the mail of an account may choose its
+// password. Not where the file gives it, nor where another provider signs the
+// person in and there is nothing of ours to forget. The address has to be proved,
+// or an operator's word; that of somebody who operates offkey has to be proved.
+func opensByMail(a *Account, s *Standing) bool {
+	f := a.Factors()
+	switch {
+	case a.Email == "" || a.PasswordMark != "":
+		return false
+	case a.Source != SourceAPI && !f.Password && f.Passkeys == 0:
+		return false
+	}
+	return a.EmailVerified || a.Source == SourceAPI && !s.Has(RoleAdmin)
+}
+
+// NewAddressLink makes the link by which another address becomes a person's, once
+// they have shown that they read what is sent there. Until then nothing changes.
+// It is ErrExists where the address is somebody else's, ErrDeclared where others
+// say what it is.
+func (d *Directory) NewAddressLink(ctx context.Context, id, email string) (secret.Text, Link, *Standing, error) {
+	if err := CheckEmail(email); err != nil {
+		return secret.Text{}, Link{}, nil, fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	s, err := d.open(ctx, id)
+	if err != nil {
+		return secret.Text{}, Link{}, nil, err
+	}
+	if s.Source != SourceAPI {
+		return secret.Text{}, Link{}, nil, ErrDeclared
+	}
+	switch other, err := d.Find(ctx, email); {
+	case err == nil && other.ID != id:
+		return secret.Text{}, Link{}, nil, ErrExists
+	case err != nil && !errors.Is(err, ErrNotFound):
+		return secret.Text{}, Link{}, nil, err
+	}
+	raw, l := newLink(ForAddress, id, email, d.Now())
+	return raw, l, s, d.Store.AddLink(ctx, l, event(id, "person.address_asked", map[string]any{"email": email, "expires": l.Expires}))
+}
+
+// ChangeAddress spends a link ForAddress: the address that it was sent to is its
+// person's from now on. by is who is signed in where it was opened: of nobody
+// else it is ErrSpent, since the address may have been mistyped.
+func (d *Directory) ChangeAddress(ctx context.Context, raw, by string) (*Standing, error) {
+	_, s, err := d.Link(ctx, raw, ForAddress)
+	if err != nil {
+		return nil, err
+	}
+	if s.ID != by {
+		return nil, ErrSpent
+	}
+	detail := map[string]string{}
+	account, err := d.Store.RedeemLink(ctx, secret.HashOf(raw), ForAddress, func(l Link, s *Standing, a *Account) error {
+		if a.Source != SourceAPI {
+			return ErrDeclared
+		}
+		detail["before"], detail["email"] = a.Email, l.Email
+		if strings.Contains(a.Name, "@") && LoginOf(a.Name) == LoginOf(a.Email) {
+			a.Name = l.Email // a name that is an address is the person's own
+		}
+		a.Email, a.EmailVerified = l.Email, true
+		return s.Open()
+	}, event(s.ID, "person.address_changed", detail))
 	if err != nil {
 		return nil, err
 	}

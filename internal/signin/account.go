@@ -16,6 +16,8 @@ import (
 var accountPages = map[string]struct{ show, post action }{
 	"":                 {signedInOnly(showAccount), nil},
 	"/password":        {lately(showPassword), lately(changePassword)},
+	"/address":         {lately(showAddress), lately(setAddress)},
+	"/address/verify":  {nil, signedInOnly(verifyAddress)},
 	"/app":             {lately(showApp), lately(setApp)},
 	"/app/remove":      {nil, lately(removeApp)},
 	"/recovery":        {nil, lately(makeRecovery)},
@@ -90,8 +92,9 @@ type accountView struct {
 	Passkeys []passkeyLine
 	Sessions []sessionLine
 	Apps     []appLine
-	// CanPasskey says whether passkeys can be had here at all.
-	CanPasskey bool
+	// CanPasskey says whether passkeys can be had here at all, CanMail whether
+	// messages are sent, OwnAddress whether the person says what their address is.
+	CanPasskey, CanMail, OwnAddress bool
 }
 
 type passkeyLine struct {
@@ -117,6 +120,8 @@ func showAccount(m member) error {
 		return err
 	}
 	data := accountView{view: m.view("account.title"), Person: m.person, Factors: account.Factors(), CanPasskey: m.s.passkeys != nil}
+	data.CanMail = m.s.options.Mail != nil
+	data.OwnAddress = data.CanMail && m.person.Source == directory.SourceAPI
 	data.Wide = true
 	for _, k := range account.Passkeys {
 		data.Passkeys = append(data.Passkeys, passkeyLine{passkeyMark(k.ID), k.Name, k.Created, k.LastUsed})

@@ -137,6 +137,11 @@ func (s *Service) End(w http.ResponseWriter, r *http.Request, sessionID string) 
 	return err
 }
 
+// eventOf is what a person does to their own account.
+func eventOf(personID, action string) audit.Event {
+	return audit.Event{Actor: actor(personID), Action: action, Object: personID}
+}
+
 // actor is a person in the audit log.
 func actor(personID string) string {
 	if personID == "" {

@@ -50,6 +50,9 @@ func FuzzForm(f *testing.F) {
 	f.Add("/device", "user_code=BCDF-GHJK&csrf=x")
 	f.Add("/consent", "r=&decision=allow")
 	f.Add("/setup", "token=offkey_li_x")
+	_, forgotten := b.get("/forgot").form(`id="forgot-submit"`)
+	f.Add("/forgot", forgotten.Encode()+"&username=ana")
+	f.Add("/address", "token=offkey_li_x&csrf=")
 	f.Add("/signin/second", "%zz&r=%00")
 	f.Fuzz(func(t *testing.T, path, body string) {
 		if !w.service.Serves(path) || strings.Contains(body, url.QueryEscape(anasPassword)) {

@@ -94,7 +94,11 @@ const (
 // knownAs returns what failures of this browser are counted under for an
 // account: its own name where it is known, "" where it is a stranger.
 func (s *Service) knownAs(r *http.Request, personID string) string {
-	for _, one := range s.readKnown(r) {
+	return s.knownAmong(s.readKnown(r), personID)
+}
+
+func (s *Service) knownAmong(known []string, personID string) string {
+	for _, one := range known {
 		if nonce, mark, ok := strings.Cut(one, "."); ok && secret.Same(mark, seal(s.keys.known, nonce, personID)) {
 			return nonce
 		}

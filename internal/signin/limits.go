@@ -19,6 +19,10 @@ type limits struct {
 	devices *limit.Limiter // user codes that no device waits with, by account and by network
 	anyCode *limit.Limiter // those of all together: decision 0040 counts with it
 	begins  *limit.Limiter // requests that one network lets wait
+	asks    *limit.Limiter // for another password, by network
+	mails   *limit.Limiter // that strangers cause to one account, or a known browser to its own
+	anyMail *limit.Limiter // that strangers cause to all together: decision 0054
+	own     *limit.Limiter // that people cause to addresses of their own
 }
 
 const limitedNames = 100_000
@@ -32,6 +36,10 @@ func newLimits() limits {
 		devices: limit.New(1.0/60, 10, limitedNames),
 		anyCode: limit.New(1, 100, 1),
 		begins:  limit.New(5, 1000, limitedNames),
+		asks:    limit.New(1.0/60, 20, limitedNames),
+		mails:   limit.New(1.0/1800, 3, limitedNames),
+		anyMail: limit.New(1.0/10, 100, 1),
+		own:     limit.New(1.0/600, 5, limitedNames),
 	}
 }
 

@@ -1,6 +1,7 @@
 package signin
 
 import (
+	"context"
 	"errors"
 	"net/http"
 
@@ -12,10 +13,11 @@ import (
 // linkPages are where one-time links lead. Looking at one spends nothing: mail
 // programs look at links before people do.
 var linkPages = map[string]struct{ show, post action }{
-	"/setup":  {showLink(directory.ForSetup), postLink(directory.ForSetup)},
-	"/invite": {showLink(directory.ForInvite), postLink(directory.ForInvite)},
-	"/reset":  {showLink(directory.ForReset), postLink(directory.ForReset)},
-	"/verify": {showLink(directory.ForEmail), postLink(directory.ForEmail)},
+	"/setup":   {showLink(directory.ForSetup), postLink(directory.ForSetup)},
+	"/invite":  {showLink(directory.ForInvite), postLink(directory.ForInvite)},
+	"/reset":   {showLink(directory.ForReset), postLink(directory.ForReset)},
+	"/verify":  {showLink(directory.ForEmail), postLink(directory.ForEmail)},
+	"/address": {showAddressLink, postAddressLink},
 }
 
 type linkView struct {
@@ -92,7 +94,11 @@ func (v visit) redeem(purpose directory.Purpose, raw string) (*problem, error) {
 		return wrong, err
 	}
 	if purpose == directory.ForSetup {
-		_, err = people.SetUp(ctx, raw, v.r.PostForm.Get("username"), v.r.PostForm.Get("email"), proof)
+		var first *directory.Standing
+		first, err = people.SetUp(ctx, raw, v.r.PostForm.Get("username"), v.r.PostForm.Get("email"), proof)
+		if err == nil && first.Email != "" && v.s.options.Mail != nil {
+			v.s.sendLater(first.ID, v.t.language, func(ctx context.Context, language string) error { return v.s.mailVerify(ctx, first.ID, language) })
+		}
 	} else {
 		_, err = people.Redeem(ctx, raw, purpose, proof)
 	}

@@ -22,6 +22,7 @@ type signInView struct {
 	Again     string // whom it must be, where somebody is signed in already
 	Passkey   *ceremony
 	Upstreams []Upstream
+	Forgot    bool // another password can be asked for
 }
 
 // showSignIn shows the page, or begins a visit to one's own account.
@@ -55,7 +56,7 @@ func (v visit) beginOwn(kind, back string, d session.Demand) error {
 }
 
 func (v visit) signInPage(status int, q session.Request, f facts, name string, wrong *problem) error {
-	data := signInView{view: v.view("signin.title", q), Name: name, Upstreams: v.s.options.Upstreams}
+	data := signInView{view: v.view("signin.title", q), Name: name, Upstreams: v.s.options.Upstreams, Forgot: v.s.options.Mail != nil}
 	data.Problem = wrong
 	if f.client != nil {
 		data.Client = f.client.Name

@@ -26,6 +26,7 @@ const (
 	pathRefused = "/signin/refused"
 	pathElse    = "/signin/elsewhere"
 	pathConsent = "/consent"
+	pathForgot  = "/forgot"
 	pathLogout  = "/signout"
 	pathDevice  = "/device"
 	pathAccount = "/account"
@@ -87,6 +88,9 @@ func (s *Service) makeRoutes() (map[string]http.Handler, error) {
 	}
 	if s.options.Devices != nil {
 		page(pathDevice, showDevice, postDevice)
+	}
+	if s.options.Mail != nil {
+		page(pathForgot, showForgot, postForgot)
 	}
 	for path, a := range accountPages {
 		page(pathAccount+path, a.show, a.post)

@@ -83,6 +83,12 @@ type Upstream struct {
 	Begin func(w http.ResponseWriter, r *http.Request, requestID string) error
 }
 
+// Mail sends people what they asked for.
+type Mail interface {
+	// Link sends a one-time link to the address that it is for.
+	Link(ctx context.Context, p *directory.Person, l directory.Link, raw secret.Text, language string) error
+}
+
 // Options are what a Service is made of. Those without a remark are needed.
 type Options struct {
 	// Issuer is the issuer identifier. Its path is where the pages are.
@@ -99,6 +105,10 @@ type Options struct {
 	// name.
 	DescribeScope func(name, language string) string
 	Upstreams     []Upstream
+	// Mail sends people their links; nil: nothing is offered that needs it.
+	Mail Mail
+	// Later runs what no answer waits for; nil: go.
+	Later func(func())
 	// Source is the address that a request comes from, for limits.
 	Source func(*http.Request) netip.Addr
 	Now    func() time.Time // nil: time.Now
@@ -115,6 +125,7 @@ type Service struct {
 	limits   limits
 	passkeys *webauthn.WebAuthn // nil: the issuer's host cannot have any
 	pages    pages
+	later    later
 	routes   map[string]http.Handler
 }
 
@@ -158,6 +169,9 @@ func checkOptions(o *Options) error {
 	}
 	if o.DescribeScope == nil {
 		o.DescribeScope = func(string, string) string { return "" }
+	}
+	if o.Later == nil {
+		o.Later = func(f func()) { go f() }
 	}
 	if o.Source == nil {
 		o.Source = func(r *http.Request) netip.Addr {

@@ -44,6 +44,7 @@ type world struct {
 	db      *store.DB
 	people  *directory.Directory
 	service *signin.Service
+	mail    *mailbox
 	log     bytes.Buffer
 	source  netip.Addr
 	mu      sync.Mutex
@@ -64,7 +65,7 @@ func (w *world) ok(err error) {
 
 func newWorld(t testing.TB, change ...func(*signin.Options)) *world {
 	t.Helper()
-	w := &world{t: t, source: netip.MustParseAddr("198.51.100.7"), answers: map[string]*session.Answer{}}
+	w := &world{t: t, source: netip.MustParseAddr("198.51.100.7"), answers: map[string]*session.Answer{}, mail: new(mailbox)}
 	w.at.Store(time.Date(2027, 1, 15, 10, 0, 0, 25e7, time.UTC).UnixNano())
 	var err error
 	w.db, err = store.Open(context.Background(), store.Options{DSN: filepath.Join(t.TempDir(), "offkey.db"), Now: w.now})
@@ -87,8 +88,8 @@ func newWorld(t testing.TB, change ...func(*signin.Options)) *world {
 	})
 	o := signin.Options{
 		Issuer: issuer, Name: "Example", Store: w.db, People: w.people, Clients: w.db, Devices: w.db, Spender: w.db, Master: master,
-		Source: func(*http.Request) netip.Addr { return w.source },
-		Now:    w.now, Log: slog.New(slog.NewTextHandler(&w.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Source: func(*http.Request) netip.Addr { return w.source }, Mail: w.mail, Later: w.mail.running.Go,
+		Now: w.now, Log: slog.New(slog.NewTextHandler(&w.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 	for _, c := range change {
 		c(&o)

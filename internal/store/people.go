@@ -251,7 +251,7 @@ func (db *DB) DeletePerson(ctx context.Context, id string, e audit.Event) error 
 			return err
 		}
 		for _, remove := range []string{
-			`DELETE FROM person_link WHERE purpose IN ('invite', 'reset', 'email') AND person_id = ?`, `DELETE FROM consent WHERE person_id = ?`, `DELETE FROM person WHERE id = ?`,
+			`DELETE FROM person_link WHERE purpose IN ('invite', 'reset', 'email', 'address') AND person_id = ?`, `DELETE FROM consent WHERE person_id = ?`, `DELETE FROM person WHERE id = ?`,
 		} {
 			if _, err := x.exec(remove, id); err != nil {
 				return err

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"html"
 	"io"
 	"net/http"
 	"net/http/cookiejar"
@@ -71,7 +72,7 @@ func (t *tab) submit(page shown, path string, pairs ...string) shown {
 	t.Helper()
 	form := url.Values{}
 	for _, field := range hiddenField.FindAllStringSubmatch(page.body, -1) {
-		form.Set(field[1], field[2])
+		form.Set(field[1], html.UnescapeString(field[2]))
 	}
 	for i := 0; i < len(pairs); i += 2 {
 		form.Set(pairs[i], pairs[i+1])

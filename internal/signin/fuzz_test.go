@@ -69,7 +69,7 @@ func FuzzWebAuthnResponse(f *testing.F) {
 	w := newWorld(f)
 	w.person("ana", anasPassword)
 	a := w.signedIn("ana").withPasskey()
-	f.Add(a.get(w.browser().authorize(asks())))
+	f.Add(a.Get(w.browser().authorize(asks()).options()))
 	f.Add(`{"id":"AA","rawId":"AA","type":"public-key","response":{"clientDataJSON":"e30","authenticatorData":"AA","signature":"AA"}}`)
 	f.Add(`{"id":"AA","rawId":"AA","type":"public-key","response":{"clientDataJSON":"e30","attestationObject":"oA"}}`)
 	f.Fuzz(func(t *testing.T, response string) {
@@ -90,7 +90,7 @@ func FuzzAttestation(f *testing.F) {
 	w.person("ana", anasPassword)
 	b := w.signedIn("ana")
 	page := b.get("/account/passkeys")
-	f.Add(newAuthenticator(f).create(page))
+	f.Add(newAuthenticator(f).Create(page.options()))
 	f.Fuzz(func(t *testing.T, response string) {
 		w.t = t
 		p := b.get("/account/passkeys")

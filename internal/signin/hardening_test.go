@@ -34,7 +34,7 @@ func TestWhoHasASecondFactorProvesItBeforeAddingAnother(t *testing.T) {
 	if b.cookie("__Host-offkey") != "" {
 		t.Fatal("signed in by a code where a passkey is asked for")
 	}
-	p.send(`data-passkey="create"`, "response", a.create(p)).at("/consent").send(`id="consent-allow"`, "decision", "allow")
+	p.send(`data-passkey="create"`, "response", a.Create(p.options())).at("/consent").send(`id="consent-allow"`, "decision", "allow")
 	if got := w.answer(); got.Login.ACR != session.ACRPasskey {
 		t.Errorf("got %+v", got.Login)
 	}
@@ -128,13 +128,13 @@ func TestForgedSignaturesOfPasskeysWriteNothing(t *testing.T) {
 	a := anas.withPasskey()
 	before := c.spent
 	forged := *a
-	forged.key = newAuthenticator(t).key
+	forged.Key = newAuthenticator(t).Key
 	p := w.browser().authorize(asks())
-	p.send(`data-passkey="get"`, "response", forged.get(p)).is(http.StatusUnauthorized)
+	p.send(`data-passkey="get"`, "response", forged.Get(p.options())).is(http.StatusUnauthorized)
 	other := newAuthenticator(t)
-	other.origin = "https://evil.example"
+	other.Origin = "https://evil.example"
 	p = anas.get("/account/passkeys")
-	p.send(`data-passkey="create"`, "response", other.create(p)).is(http.StatusBadRequest)
+	p.send(`data-passkey="create"`, "response", other.Create(p.options())).is(http.StatusBadRequest)
 	if c.spent != before {
 		t.Errorf("%d challenges were spent by what was forged", c.spent-before)
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/offkey/offkey/internal/directory"
 	"github.com/offkey/offkey/internal/session"
 	"github.com/offkey/offkey/internal/signin"
+	"github.com/offkey/offkey/test/farside"
 )
 
 // withPasskey gives somebody who is signed in a passkey.
@@ -16,7 +17,7 @@ func (b *browser) withPasskey() *authenticator {
 	b.w.t.Helper()
 	a := newAuthenticator(b.w.t)
 	p := b.get("/account/passkeys").at("/account/passkeys")
-	p.send(`data-passkey="create"`, "response", a.create(p), "name", "key of "+string(a.holder[:5])).at("/account", "key of pe_")
+	p.send(`data-passkey="create"`, "response", a.Create(p.options()), "name", "key of "+string(a.Holder[:5])).at("/account", "key of pe_")
 	return a
 }
 
@@ -29,7 +30,7 @@ func TestPasskeySignsIn(t *testing.T) {
 	if asked := p.asked().PublicKey; asked.UserVerification != "required" || len(asked.Allow) != 0 {
 		t.Errorf("asks for %+v", asked)
 	}
-	said := a.get(p)
+	said := a.Get(p.options())
 	p.send(`data-passkey="get"`, "response", said).at("/consent").send(`id="consent-allow"`, "decision", "allow")
 	if got := w.answer(); got.PersonID != ana.ID || got.Login.ACR != session.ACRPasskey || strings.Join(got.Login.AMR, " ") != "hwk user mfa" {
 		t.Errorf("got %+v", got)
@@ -37,9 +38,9 @@ func TestPasskeySignsIn(t *testing.T) {
 	t.Run("a signature is taken once", func(t *testing.T) {
 		p := b.authorize(asks(func(q *session.Request) { q.Demand.Prompt = []string{"login"} })).at("/signin")
 		forged := *a
-		forged.key = newAuthenticator(t).key
-		p.send(`data-passkey="get"`, "response", forged.get(p)).is(http.StatusUnauthorized).at("/signin/passkey", "does not open an account here")
-		said := a.get(p) // that what was forged does not count spends nothing
+		forged.Key = newAuthenticator(t).Key
+		p.send(`data-passkey="get"`, "response", forged.Get(p.options())).is(http.StatusUnauthorized).at("/signin/passkey", "does not open an account here")
+		said := a.Get(p.options()) // that what was forged does not count spends nothing
 		p.send(`data-passkey="get"`, "response", said).at("/authorize/answer")
 		p.send(`data-passkey="get"`, "response", said).is(http.StatusBadRequest)
 	})
@@ -47,25 +48,25 @@ func TestPasskeySignsIn(t *testing.T) {
 		other := w.browser()
 		mine, theirs := other.authorize(asks()), w.browser().authorize(asks())
 		_, form := theirs.form(`data-passkey="get"`)
-		mine.send(`data-passkey="get"`, "response", a.get(theirs), "challenge", form.Get("challenge")).is(http.StatusUnauthorized)
+		mine.send(`data-passkey="get"`, "response", a.Get(theirs.options()), "challenge", form.Get("challenge")).is(http.StatusUnauthorized)
 		second := other.authorize(asks())
 		_, form = second.form(`data-passkey="get"`)
-		mine.send(`data-passkey="get"`, "response", a.get(second), "challenge", form.Get("challenge")).is(http.StatusUnauthorized)
+		mine.send(`data-passkey="get"`, "response", a.Get(second.options()), "challenge", form.Get("challenge")).is(http.StatusUnauthorized)
 	})
 	t.Run("nor what is not as it must be", func(t *testing.T) {
 		for name, bend := range map[string]func(*authenticator){
-			"another site":            func(a *authenticator) { a.origin = "https://evil.example" },
-			"nobody was verified":     func(a *authenticator) { a.flags = userPresent },
-			"nobody was there":        func(a *authenticator) { a.flags = 0 },
-			"another person's handle": func(a *authenticator) { a.holder = []byte(directory.NewID()) },
-			"an unknown passkey":      func(a *authenticator) { a.id = []byte("of somebody else, 32 bytes long.") },
-			"another key":             func(a *authenticator) { a.key = newAuthenticator(t).key },
-			"a copy":                  func(a *authenticator) { a.count = 0 },
+			"another site":            func(a *authenticator) { a.Origin = "https://evil.example" },
+			"nobody was verified":     func(a *authenticator) { a.Flags = farside.UserPresent },
+			"nobody was there":        func(a *authenticator) { a.Flags = 0 },
+			"another person's handle": func(a *authenticator) { a.Holder = []byte(directory.NewID()) },
+			"an unknown passkey":      func(a *authenticator) { a.ID = []byte("of somebody else, 32 bytes long.") },
+			"another key":             func(a *authenticator) { a.Key = newAuthenticator(t).Key },
+			"a copy":                  func(a *authenticator) { a.Count = 0 },
 		} {
 			bent := *a
 			bend(&bent)
 			p := w.browser().authorize(asks())
-			if got := p.send(`data-passkey="get"`, "response", bent.get(p)); got.status != http.StatusUnauthorized || !strings.Contains(got.body, "does not open") {
+			if got := p.send(`data-passkey="get"`, "response", bent.Get(p.options())); got.status != http.StatusUnauthorized || !strings.Contains(got.body, "does not open") {
 				t.Errorf("%s: %d at %s", name, got.status, got.path)
 			}
 		}
@@ -76,14 +77,14 @@ func TestPasskeySignsIn(t *testing.T) {
 	})
 	t.Run("and after all that it still signs in", func(t *testing.T) {
 		p := w.browser().authorize(asks())
-		a.count += 10
-		p.send(`data-passkey="get"`, "response", a.get(p)).at("/authorize/answer")
+		a.Count += 10
+		p.send(`data-passkey="get"`, "response", a.Get(p.options())).at("/authorize/answer")
 	})
 	t.Run("64 that bring one signature: one signs in", func(t *testing.T) {
 		b := w.browser()
 		p := b.authorize(asks())
 		action, form := p.form(`data-passkey="get"`)
-		form.Set("response", a.get(p))
+		form.Set("response", a.Get(p.options()))
 		in := make(chan bool)
 		for range 64 {
 			go func() { in <- b.post(action, form).path == "/authorize/answer" }()
@@ -109,10 +110,10 @@ func TestPasskeyAsSecondFactor(t *testing.T) {
 	if asked := p.asked().PublicKey; len(asked.Allow) != 1 {
 		t.Errorf("asks for %+v", asked)
 	}
-	p.send(`data-passkey="get"`, "response", bens.get(p)).is(http.StatusUnauthorized).at("/signin/passkey", "does not open")
+	p.send(`data-passkey="get"`, "response", bens.Get(p.options())).is(http.StatusUnauthorized).at("/signin/passkey", "does not open")
 	p = w.browser().authorize(asks()).login("ana", anasPassword)
-	anas.flags = userPresent // a security key without a PIN: a second factor, and not two
-	p.send(`data-passkey="get"`, "response", anas.get(p)).at("/consent").send(`id="consent-allow"`, "decision", "allow")
+	anas.Flags = farside.UserPresent // a security key without a PIN: a second factor, and not two
+	p.send(`data-passkey="get"`, "response", anas.Get(p.options())).at("/consent").send(`id="consent-allow"`, "decision", "allow")
 	if a := w.answer(); a.Login.ACR != session.ACRMFA || !slices.Equal(a.Login.AMR, []string{"pwd", "hwk", "mfa"}) {
 		t.Errorf("got %+v", a.Login)
 	}
@@ -125,16 +126,16 @@ func TestAddingPasskeys(t *testing.T) {
 	a := b.withPasskey()
 	t.Run("the same twice", func(t *testing.T) {
 		p := b.get("/account/passkeys")
-		p.send(`data-passkey="create"`, "response", a.create(p)).is(http.StatusBadRequest).at("/account/passkeys", "could not be added")
+		p.send(`data-passkey="create"`, "response", a.Create(p.options())).is(http.StatusBadRequest).at("/account/passkeys", "could not be added")
 	})
 	t.Run("one without its user verified, of another site, or that is none", func(t *testing.T) {
 		for _, bend := range []func(*authenticator){
-			func(a *authenticator) { a.flags = userPresent }, func(a *authenticator) { a.origin = "https://evil.example" },
+			func(a *authenticator) { a.Flags = farside.UserPresent }, func(a *authenticator) { a.Origin = "https://evil.example" },
 		} {
 			other := newAuthenticator(t)
 			bend(other)
 			p := b.get("/account/passkeys")
-			p.send(`data-passkey="create"`, "response", other.create(p)).is(http.StatusBadRequest)
+			p.send(`data-passkey="create"`, "response", other.Create(p.options())).is(http.StatusBadRequest)
 		}
 		b.get("/account/passkeys").send(`data-passkey="create"`, "response", "{}").is(http.StatusBadRequest)
 	})
@@ -146,7 +147,7 @@ func TestAddingPasskeys(t *testing.T) {
 	t.Run("removed, it opens nothing", func(t *testing.T) {
 		b.get("/account").send(`name="passkey"`).at("/account").never("key of")
 		p := w.browser().authorize(asks())
-		p.send(`data-passkey="get"`, "response", a.get(p)).is(http.StatusUnauthorized)
+		p.send(`data-passkey="get"`, "response", a.Get(p.options())).is(http.StatusUnauthorized)
 	})
 	t.Run("by an invitation, instead of a password", func(t *testing.T) {
 		dan := w.person("dan", "", func(a *directory.Account) { a.Status = directory.Invited })
@@ -154,15 +155,15 @@ func TestAddingPasskeys(t *testing.T) {
 		w.ok(err)
 		b, a := w.browser(), newAuthenticator(t)
 		p := b.get("/invite?token="+raw.Reveal()).at("/invite", "dan")
-		p = p.send(`data-passkey="create"`, "response", a.create(p)).at("/signin")
-		p.send(`data-passkey="get"`, "response", a.get(p)).at("/account", "dan")
+		p = p.send(`data-passkey="create"`, "response", a.Create(p.options())).at("/signin")
+		p.send(`data-passkey="get"`, "response", a.Get(p.options())).at("/account", "dan")
 	})
 	t.Run("while signing in, where the policy wants one", func(t *testing.T) {
 		w.person("eve", anasPassword)
 		w.group("buyers", func(g *directory.Group) { g.Policy.MFA = directory.MFAPasskey })
 		a := newAuthenticator(t)
 		p := w.browser().authorize(asks()).login("eve", anasPassword).at("/signin/enrol").never(`id="totp-secret"`)
-		p.send(`data-passkey="create"`, "response", a.create(p)).at("/consent").send(`id="consent-allow"`, "decision", "allow")
+		p.send(`data-passkey="create"`, "response", a.Create(p.options())).at("/consent").send(`id="consent-allow"`, "decision", "allow")
 		if got := w.answer(); got.Login.ACR != session.ACRPasskey {
 			t.Errorf("got %+v", got.Login)
 		}

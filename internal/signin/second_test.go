@@ -2,11 +2,7 @@ package signin_test
 
 import (
 	"context"
-	"crypto/hmac"
-	"crypto/sha1"
 	"encoding/base32"
-	"encoding/binary"
-	"fmt"
 	"net/http"
 	"regexp"
 	"strings"
@@ -15,6 +11,7 @@ import (
 
 	"github.com/offkey/offkey/internal/directory"
 	"github.com/offkey/offkey/internal/session"
+	"github.com/offkey/offkey/test/farside"
 )
 
 // codeOf is what an authenticator app shows for a secret in base32 (RFC 6238).
@@ -24,11 +21,7 @@ func codeOf(t testing.TB, text string, at time.Time) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	mac := hmac.New(sha1.New, key)
-	_ = binary.Write(mac, binary.BigEndian, at.Unix()/30)
-	sum := mac.Sum(nil)
-	n := binary.BigEndian.Uint32(sum[sum[19]&15:]) & 0x7fffffff
-	return fmt.Sprintf("%06d", n%1_000_000)
+	return farside.CodeOf(key, at)
 }
 
 // withApp gives somebody an authenticator app, and returns its secret.

@@ -101,7 +101,7 @@ func (p clientProposal) credential(made *clientAnswer, now time.Time) error {
 		return nil
 	}
 	var err error
-	made.Credentials, err = credentialsOf(p.JWKS, now)
+	made.Credentials, err = credentialsOf(p.JWKS, p.Auth, now)
 	return err
 }
 
@@ -145,11 +145,15 @@ func (p keyAddition) overlap() (*time.Duration, error) {
 	return &d, nil
 }
 
-func credentialsOf(jwks json.RawMessage, now time.Time) ([]client.Credential, error) {
+func credentialsOf(jwks json.RawMessage, method string, now time.Time) ([]client.Credential, error) {
 	if len(jwks) == 0 {
 		return nil, badRequest("send a JWK set with the public keys", "jwks is missing")
 	}
-	set, err := jose.ParseKeySet(jwks)
+	parse := jose.ParseKeySet
+	if method == oauth.AuthSelfSignedTLSClient {
+		parse = jose.ParseCertificateKeySet
+	}
+	set, err := parse(jwks)
 	if err != nil {
 		return nil, badRequest("make one with `offkey keygen`", "jwks: %v", err)
 	}

@@ -304,7 +304,7 @@ func (s *Server) addClientKeys(r *http.Request) (any, error) {
 		return nil, err
 	}
 	now := s.now()
-	added, err := credentialsOf(p.JWKS, now)
+	added, err := credentialsOf(p.JWKS, oauth.AuthPrivateKeyJWT, now)
 	if err != nil {
 		return nil, err
 	}

@@ -169,9 +169,13 @@ func (a *App) buildIssuer(cfg *config.Loaded, f *flows) (*authserver.Server, err
 		return nil, err
 	}
 	// Issuers that an operator trusts do not wait behind slow servers that
-	// strangers name as their jwks_uri.
+	// strangers name as their jwks_uri, and neither do clients that are to hear of
+	// a logout.
 	trusted, err := federation.NewFetcher(outbound)
 	if err != nil {
+		return nil, err
+	}
+	if f.poster, err = federation.NewFetcher(outbound); err != nil {
 		return nil, err
 	}
 	f.trust = a.federation(cfg, trusted)
@@ -195,7 +199,6 @@ func (a *App) buildIssuer(cfg *config.Loaded, f *flows) (*authserver.Server, err
 	a.letClientsRegister(cfg, fetcher, &o)
 	o.ClientDocuments, o.KeepClient = f.clients.documents != nil, f.clients.keep
 	a.letPeopleGrant(cfg, f, &o)
-	f.poster = fetcher
 	if cfg.Migration.Upgrade != "off" {
 		t := &trade{road: a.road, record: a.recordUse, seal: a.sealerFor(cfg)}
 		o.Registrar, o.Exchanger = t, t

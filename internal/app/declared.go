@@ -237,7 +237,11 @@ func credentialsOf(cfg *config.Loaded, c config.Client, now time.Time) ([]client
 		if err != nil {
 			return nil, fmt.Errorf("jwks_file: %w", err)
 		}
-		set, err := jose.ParseKeySet(raw)
+		parse := jose.ParseKeySet
+		if c.Auth == oauth.AuthSelfSignedTLSClient {
+			parse = jose.ParseCertificateKeySet
+		}
+		set, err := parse(raw)
 		if err != nil {
 			return nil, fmt.Errorf("jwks_file %s: %w", c.JWKSFile, err)
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/offkey/offkey/internal/audit"
 	"github.com/offkey/offkey/internal/authserver/grant"
 	"github.com/offkey/offkey/internal/client"
+	"github.com/offkey/offkey/internal/limit"
 	"github.com/offkey/offkey/internal/oauth"
 	"github.com/offkey/offkey/internal/secret"
 	"github.com/offkey/offkey/internal/session"
@@ -35,6 +36,9 @@ type Grants interface {
 	// StartFamily keeps the first refresh token of a grant. token.ErrRevoked as
 	// for IssueCode.
 	StartFamily(ctx context.Context, f token.Family, e audit.Event) error
+	// DropPushed ends a pushed request that brought no code; one that is gone
+	// already is no error.
+	DropPushed(ctx context.Context, h secret.Hash) error
 	PushRequest(ctx context.Context, p session.Pushed, limits session.PushedLimits) error
 	PushedRequest(ctx context.Context, h secret.Hash, now time.Time) (session.Pushed, error)
 }
@@ -165,8 +169,28 @@ func (s *Server) begin(w http.ResponseWriter, r *http.Request, d destination, q 
 	case err != nil:
 		s.refuse(w, r, d, err, false)
 	case answer != nil:
+		if err := s.checkSilent(d.client, answer); err != nil {
+			s.refuse(w, r, d, err, true)
+			return
+		}
 		s.finish(w, r, d, q, answer)
 	}
+}
+
+// newSilentLimiter bounds the codes that a client gets in one session without
+// anybody being asked: each is kept and audited. It is far above what a page that
+// looks whether somebody is signed in needs.
+func newSilentLimiter() *limit.Limiter { return limit.New(1, 5000, 1<<16) }
+
+// checkSilent takes one code that nobody was asked for.
+func (s *Server) checkSilent(c *client.Client, a *session.Answer) error {
+	if !a.Allowed() {
+		return nil // writes nothing
+	}
+	if ok, after := s.silent.Allow(a.SessionID+" "+c.ID, s.options.Now()); !ok {
+		return oauth.AuthorizationError(oauth.CodeTemporarilyUnavailable, fmt.Sprintf("this client asks too often in this session: again in %d s", int(after/time.Second)+1))
+	}
+	return nil
 }
 
 // demand is what the sign-in must be. Whom an id_token_hint with a pairwise
@@ -243,7 +267,7 @@ func (s *Server) stillGood(ctx context.Context, q authRequest) (destination, err
 // finish answers a request as the person did.
 func (s *Server) finish(w http.ResponseWriter, r *http.Request, d destination, q authRequest, a *session.Answer) {
 	if err := s.checkAnswer(d, q, a); err != nil {
-		s.refuse(w, r, d, err, true)
+		s.refuse(w, r, d, s.dropPushed(r.Context(), q, err), true)
 		return
 	}
 	code, err := s.issueCode(r.Context(), d.client, q, a)
@@ -257,6 +281,18 @@ func (s *Server) finish(w http.ResponseWriter, r *http.Request, d destination, q
 	default:
 		s.respond(w, r, d, answerParams{{"code", code.Reveal()}})
 	}
+}
+
+// dropPushed uses up the pushed request of one that is refused: it was answered
+// (RFC 9126 §7.3).
+func (s *Server) dropPushed(ctx context.Context, q authRequest, refused error) error {
+	if q.Pushed.IsZero() {
+		return refused
+	}
+	if err := s.options.Grants.DropPushed(ctx, q.Pushed); err != nil {
+		return fmt.Errorf("use up a pushed request: %w", err)
+	}
+	return refused
 }
 
 // checkAnswer holds the answer against the request once more, so that a mistake

@@ -1,6 +1,7 @@
 package authserver_test
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/url"
@@ -8,10 +9,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/offkey/offkey/internal/audit"
 	"github.com/offkey/offkey/internal/authserver"
 	"github.com/offkey/offkey/internal/client"
 	"github.com/offkey/offkey/internal/oauth"
+	"github.com/offkey/offkey/internal/secret"
 	"github.com/offkey/offkey/internal/session"
+	"github.com/offkey/offkey/internal/token"
 )
 
 func TestACodeForWhatAPersonAllows(t *testing.T) {
@@ -382,6 +386,53 @@ func TestPrompts(t *testing.T) {
 		}
 	})
 }
+
+// What nobody is asked for is kept and audited too: a page that asks in a loop
+// fills the tables no faster than that.
+func TestCodesThatNobodyIsAskedForAreBounded(t *testing.T) {
+	w := newPeopleWorld(t, func(o *authserver.Options) { o.Grants = countless{o.Grants} })
+	w.add(app())
+	second := app()
+	second.ID = "second"
+	w.add(second)
+	alice, bob := w.signIn("pe_alice"), w.signIn("pe_bob")
+	for _, v := range []*visit{alice, bob} {
+		v.code(usual(), map[*visit]string{alice: "pe_alice", bob: "pe_bob"}[v])
+	}
+	alice.code(usual("client_id", "second"), "pe_alice")
+	codes := func(v *visit, most int, pairs ...string) (n int) {
+		for range most {
+			back := v.authorize(usual(append([]string{"prompt", "none"}, pairs...)...)).sentTo(redirectURI)
+			if back.Get("code") == "" {
+				if back.Get("error") != "temporarily_unavailable" {
+					t.Fatal(back)
+				}
+				return n
+			}
+			n++
+		}
+		return n
+	}
+	if n := codes(alice, 6000); n != 5000 {
+		t.Errorf("%d codes at once", n)
+	}
+	w.advance(10 * time.Second)
+	if n := codes(alice, 100); n != 10 {
+		t.Errorf("%d codes in ten seconds", n)
+	}
+	if codes(bob, 1) != 1 || codes(alice, 1, "client_id", "second") != 1 {
+		t.Error("another session or client is held to it")
+	}
+	v := &visit{p: w, cookie: alice.cookie}
+	if v.allow(v.authorize(usual("prompt", "consent")), "pe_alice").sentTo(redirectURI).Get("code") == "" {
+		t.Error("what a person is asked is held to it")
+	}
+}
+
+// countless keeps no codes: thousands would take a while.
+type countless struct{ authserver.Grants }
+
+func (countless) IssueCode(context.Context, token.Code, secret.Hash, audit.Event) error { return nil }
 
 func TestComingBack(t *testing.T) {
 	w := newPeopleWorld(t)

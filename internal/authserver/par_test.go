@@ -15,6 +15,7 @@ import (
 	"github.com/offkey/offkey/internal/client"
 	"github.com/offkey/offkey/internal/jose"
 	"github.com/offkey/offkey/internal/oauth"
+	"github.com/offkey/offkey/internal/session"
 )
 
 // push sends a request ahead and returns its request_uri.
@@ -68,6 +69,16 @@ func TestPushedRequests(t *testing.T) {
 		page := v.authorize(values("client_id", "site", "request_uri", uri))
 		v.allow(page, "pe_alice").sentTo(redirectURI)
 		v.authorize(values("client_id", "site", "request_uri", uri)).page("invalid_request_uri")
+	})
+	t.Run("checklist_137 a person who says no has answered too, in every tab", func(t *testing.T) {
+		w.t = t
+		uri := w.push(header, request())
+		v := &visit{p: w}
+		other := v.authorize(values("client_id", "site", "request_uri", uri))
+		page := v.authorize(values("client_id", "site", "request_uri", uri))
+		v.allow(page, "pe_alice", func(a *session.Answer) { *a = session.Answer{Error: oauth.CodeAccessDenied, At: w.now()} }).failed("access_denied", "")
+		v.authorize(values("client_id", "site", "request_uri", uri)).page("invalid_request_uri")
+		v.allow(other, "pe_alice").page("invalid_request_uri")
 	})
 	t.Run("checklist_136 it is the client's own, and not good for ever", func(t *testing.T) {
 		w.t = t

@@ -5,6 +5,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -330,6 +331,18 @@ func TestASelfSignedCertificateProvesItsClientByItsKey(t *testing.T) {
 	w.over(self(key), nil, "client_id", "billing").ok()
 	w.over(self(key), nil, "client_id", "billing").ok() // made anew over the same key
 	w.over(self(other), nil, "client_id", "billing").refused(401, "invalid_client", "is not the one")
+	// RSA of 4096 bits, as many certificates are: nothing is verified with it here.
+	large := &rsa.PublicKey{N: new(big.Int).SetBit(big.NewInt(serial.Add(1)|1), 4095, 1), E: 65537}
+	set, err := jose.ParseCertificateKeySet([]byte(`{"keys":[` + str(jose.PublicKey{ID: "large", Key: large}) + `]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.ID = "large"
+	c.Credentials = []client.Credential{{ID: client.NewCredentialID(), Kind: client.KindJWK, Key: &set.Keys[0], Created: w.now()}}
+	w.add(c)
+	cert := (&authority{t, w, nil, key}).issue(large, edge())
+	w.over(cert, nil, "client_id", "large").ok()
+	w.over(cert, nil, "client_id", "billing").refused(401, "invalid_client", "is not the one")
 	if _, err := w.db.UpdateClient(context.Background(), "billing", func(c *client.Client) error { c.Status = client.Disabled; return nil }, system); err != nil {
 		t.Fatal(err)
 	}

@@ -16,9 +16,10 @@ var keyBounds = bounds{
 // KeySets fetches JWK sets and keeps them. Safe for concurrent use.
 type KeySets struct{ *kept[jose.KeySet] }
 
-// NewKeySets makes a cache of at most capacity JWK sets of clients.
+// NewKeySets makes a cache of at most capacity JWK sets of clients, those whose
+// certificates are known by them included.
 func NewKeySets(f *Fetcher, capacity int, now func() time.Time) *KeySets {
-	return newKeySets(f, capacity, now, jose.ParseKeySet)
+	return newKeySets(f, capacity, now, jose.ParseCertificateKeySet)
 }
 
 func newKeySets(f *Fetcher, capacity int, now func() time.Time, parse func([]byte) (jose.KeySet, error)) *KeySets {

@@ -176,13 +176,6 @@ func (u *Upstream) Finish(w http.ResponseWriter, r *http.Request) (Arrival, erro
 	if err := checkAnswer(p, d, m); err != nil {
 		return Arrival{}, err
 	}
-	fresh, err := u.o.Spender.SpendAssertion(r.Context(), u.place(), d.State, d.Expires)
-	switch {
-	case err != nil:
-		return Arrival{}, fmt.Errorf("upstream %s: spend the state: %w", u.o.Name, err)
-	case !fresh:
-		return Arrival{}, refuse("this sign-in was used before: begin again", nil)
-	}
 	idToken, err := u.redeem(r.Context(), m, p.Value("code"), d.Verifier)
 	if err != nil {
 		return Arrival{}, refuse("the other place did not confirm the sign-in: begin again", err)
@@ -190,6 +183,14 @@ func (u *Upstream) Finish(w http.ResponseWriter, r *http.Request) (Arrival, erro
 	t, err := u.verify(r.Context(), m, idToken, d.Nonce)
 	if err != nil {
 		return Arrival{}, refuse("what the other place says cannot be believed", err)
+	}
+	// Last, so that only somebody whom the provider knows has us write.
+	fresh, err := u.o.Spender.SpendAssertion(r.Context(), u.place(), d.State, d.Expires)
+	switch {
+	case err != nil:
+		return Arrival{}, fmt.Errorf("upstream %s: spend the state: %w", u.o.Name, err)
+	case !fresh:
+		return Arrival{}, refuse("this sign-in was used before: begin again", nil)
 	}
 	return Arrival{RequestID: d.RequestID, Issuer: t.Issuer, Subject: t.Subject, Claims: t}, nil
 }

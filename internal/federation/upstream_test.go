@@ -23,11 +23,12 @@ type upstreamWorld struct {
 	*Upstream
 	provider *farside.Provider
 	clock    *moving
+	spent    *trustWorld
 }
 
 func newUpstreamWorld(t *testing.T) *upstreamWorld {
 	t.Helper()
-	w := &upstreamWorld{clock: newMoving(), provider: farside.NewProvider(t, "offkey", "a secret", backHere)}
+	w := &upstreamWorld{clock: newMoving(), spent: &trustWorld{spent: map[string]bool{}}, provider: farside.NewProvider(t, "offkey", "a secret", backHere)}
 	w.provider.Clock = w.clock.now
 	f, err := NewFetcher(Options{AllowPrivate: true})
 	if err != nil {
@@ -43,7 +44,7 @@ func newUpstreamWorld(t *testing.T) *upstreamWorld {
 	}
 	w.Upstream = NewUpstream(UpstreamOptions{
 		Name: "corp", Issuer: w.provider.URL, ClientID: "offkey", Secret: secret.NewText("a secret"), Redirect: backHere, Fetcher: f,
-		Spender: &trustWorld{spent: map[string]bool{}}, Master: master, Now: w.clock.now,
+		Spender: w.spent, Master: master, Now: w.clock.now,
 	})
 	return w
 }
@@ -100,7 +101,17 @@ func TestAPersonArrivesFromAProvider(t *testing.T) {
 		t.Errorf("the cookie stays: %v", gone)
 	}
 	_, _, err = w.back(cookie, target)
-	wantRefused(t, err, "used before")
+	wantRefused(t, err, "did not confirm") // by the provider already
+	t.Run("once, also where the provider forgets what it has redeemed", func(t *testing.T) {
+		w.provider.Forgets = true
+		defer func() { w.provider.Forgets = false }()
+		cookie, target := w.leave(t)
+		if _, _, err := w.back(cookie, target); err != nil {
+			t.Error(err)
+		}
+		_, _, err = w.back(cookie, target)
+		wantRefused(t, err, "used before")
+	})
 	t.Run("its keys rotate", func(t *testing.T) {
 		w.provider.Rotate()
 		cookie, target := w.leave(t)
@@ -157,6 +168,9 @@ func TestAnAnswerThatIsNotOfTheProvider(t *testing.T) {
 			cookie, target := w.leave(t)
 			_, _, err := w.back(cookie, target)
 			wantRefused(t, err, tt.says)
+			if len(w.spent.spent) > 0 {
+				t.Error("somebody whom no provider knows has us write")
+			}
 		})
 	}
 }
@@ -190,6 +204,9 @@ func TestAnIDTokenThatProvesNothing(t *testing.T) {
 			cookie, target := w.leave(t)
 			_, _, err := w.back(cookie, target)
 			wantRefused(t, err, tt.says)
+			if len(w.spent.spent) > 0 {
+				t.Error("somebody whom no provider knows has us write")
+			}
 		})
 	}
 	t.Run("another kind of token", func(t *testing.T) {
@@ -211,6 +228,7 @@ func TestAnIDTokenThatProvesNothing(t *testing.T) {
 
 func TestOfSixtyFourThatComeBackTogetherOneArrives(t *testing.T) {
 	w := newUpstreamWorld(t)
+	w.provider.Forgets = true
 	cookie, target := w.leave(t)
 	var arrived atomic.Int64
 	var all sync.WaitGroup

@@ -53,6 +53,11 @@ const (
 	maxRSABits = 3072
 )
 
+// maxCertificateRSABits is the largest RSA key of a certificate that is taken.
+// crypto/tls has checked that its holder has the key by then, once in a
+// connection; nothing else is checked with it.
+const maxCertificateRSABits = 4096
+
 // maxOwnRSABits is the largest private RSA key to sign with: a caller may have
 // one that somebody else's issuer accepts. We would not accept its signatures.
 const maxOwnRSABits = 4096

@@ -8,7 +8,8 @@ import (
 )
 
 // ParseCertificatePEM reads the public key of the first certificate in data. Its
-// kid is its thumbprint. A private key beside it is refused, whoever sends it
+// kid is its thumbprint; RSA may have up to 4096 bits, see
+// [ParseCertificateKeySet]. A private key beside it is refused, whoever sends it
 // (RFC 7517 §9.2).
 func ParseCertificatePEM(data []byte) (PublicKey, error) {
 	var found *PublicKey
@@ -29,7 +30,7 @@ func ParseCertificatePEM(data []byte) (PublicKey, error) {
 			return PublicKey{}, errors.New("certificate cannot be read")
 		}
 		key := PublicKey{Use: "sig", Key: cert.PublicKey}
-		if err := checkKey(key.Key); err != nil {
+		if err := checkKeyUpTo(key.Key, maxCertificateRSABits); err != nil {
 			return PublicKey{}, err
 		}
 		key.ID = key.Thumbprint()

@@ -53,7 +53,16 @@ func (p *present) UnmarshalJSON([]byte) error { *p = true; return nil }
 // anything over MaxKeys or MaxKeySetSize. As RFC 7517 §5 wants, it leaves out
 // keys of a kty or curve it does not know, and those that are not for
 // signatures. A set of which nothing remains is an error.
-func ParseKeySet(raw []byte) (KeySet, error) {
+func ParseKeySet(raw []byte) (KeySet, error) { return parseKeySet(raw, maxRSABits) }
+
+// ParseCertificateKeySet is ParseKeySet for a client that may be known by the
+// key of its certificate alone (RFC 8705 §2.2.2): RSA up to 4096 bits is taken. A
+// key over 3072 is UsableWith no algorithm.
+func ParseCertificateKeySet(raw []byte) (KeySet, error) {
+	return parseKeySet(raw, maxCertificateRSABits)
+}
+
+func parseKeySet(raw []byte, maxBits int) (KeySet, error) {
 	if len(raw) > MaxKeySetSize {
 		return KeySet{}, fmt.Errorf("JWK set has %d bytes, at most %d are read", len(raw), MaxKeySetSize)
 	}
@@ -72,7 +81,7 @@ func ParseKeySet(raw []byte) (KeySet, error) {
 	var set KeySet
 	seen := make(map[string]bool)
 	for i, raw := range doc.Keys {
-		key, usable, err := parseKey(raw)
+		key, usable, err := parseKey(raw, maxBits)
 		if err != nil {
 			return KeySet{}, fmt.Errorf("JWK set: key %d of %d: %w", i+1, len(doc.Keys), err)
 		}
@@ -97,7 +106,7 @@ func ParsePublicKey(raw []byte) (PublicKey, error) {
 	if len(raw) > MaxKeySetSize {
 		return PublicKey{}, fmt.Errorf("JWK has %d bytes, at most %d are read", len(raw), MaxKeySetSize)
 	}
-	key, usable, err := parseKey(raw)
+	key, usable, err := parseKey(raw, maxRSABits)
 	if err != nil {
 		return PublicKey{}, fmt.Errorf("JWK: %w", err)
 	}
@@ -109,7 +118,7 @@ func ParsePublicKey(raw []byte) (PublicKey, error) {
 
 // parseKey returns usable=false for a key to be left out, an error for one that
 // must not be there.
-func parseKey(raw []byte) (key PublicKey, usable bool, err error) {
+func parseKey(raw []byte, maxBits int) (key PublicKey, usable bool, err error) {
 	var r rawKey
 	if err := decodeObject(raw, &r); err != nil {
 		return PublicKey{}, false, err
@@ -128,7 +137,7 @@ func parseKey(raw []byte) (key PublicKey, usable bool, err error) {
 	if err := jwk.UnmarshalJSON(raw); err != nil {
 		return PublicKey{}, false, plain(err)
 	}
-	if err := checkKey(jwk.Key); err != nil {
+	if err := checkKeyUpTo(jwk.Key, maxBits); err != nil {
 		return PublicKey{}, false, err
 	}
 	if alg != "" && !fits(jwk.Key, alg) {

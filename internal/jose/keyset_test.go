@@ -21,6 +21,29 @@ import (
 // rfc7638 is the key of RFC 7638 §3.1.
 const rfc7638 = `{"kty":"RSA","n":"0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw","e":"AQAB","alg":"RS256","kid":"2011-04-29"}`
 
+func TestALargeKeyOfACertificateChecksNoSignature(t *testing.T) {
+	set, err := ParseCertificateKeySet([]byte(keys(rsaJWK(4096, `,"kid":"large"`), rsaJWK(3072, `,"kid":"usual"`))))
+	if err != nil || len(set.Keys) != 2 {
+		t.Fatalf("%v %v", set, err)
+	}
+	for _, alg := range ClientAlgorithms {
+		if got := set.Candidates("large", alg); len(got) > 0 {
+			t.Errorf("%s is checked with %v", alg, got)
+		}
+	}
+	if len(set.Candidates("usual", PS256)) != 1 || set.Keys[0].Thumbprint() == "" {
+		t.Errorf("%v", set)
+	}
+	for what, sent := range map[string]string{"4097 bits": rsaJWK(4097, ""), "2047 bits": rsaJWK(2047, ""), "an EC key of P-384": `{"kty":"EC","crv":"P-384","x":"AA","y":"AA"}`} {
+		if _, err := ParseCertificateKeySet([]byte(keys(sent))); err == nil {
+			t.Errorf("%s is taken", what)
+		}
+	}
+	if _, err := ParseKeySet([]byte(keys(rsaJWK(4096, "")))); err == nil {
+		t.Error("4096 bits are taken for signatures")
+	}
+}
+
 func TestThumbprint(t *testing.T) {
 	for _, tc := range []struct{ name, jwk, want string }{
 		{"example of RFC 7638 section 3.1", rfc7638, "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"},

@@ -316,6 +316,15 @@ func (db *DB) PushedRequest(ctx context.Context, h secret.Hash, now time.Time) (
 	return p, err
 }
 
+// DropPushed ends a pushed request that was answered without a code. One that is
+// gone already is no error.
+func (db *DB) DropPushed(ctx context.Context, h secret.Hash) error {
+	return db.change(ctx, func(x *tx) error {
+		_, err := x.exec(`DELETE FROM pushed_request WHERE hash = ?`, h[:])
+		return err
+	})
+}
+
 // usePushed takes a request out, once. That it expired while the person signed
 // in does not matter (RFC 9126 §2.2 is about when it is brought).
 func (x *tx) usePushed(h secret.Hash) error {

@@ -31,6 +31,8 @@ type Provider struct {
 	Claims map[string]any
 	Answer func(url.Values)
 	Typ    string
+	// Forgets takes a code as often as it comes, which no provider should.
+	Forgets bool
 
 	t     testing.TB
 	mu    sync.Mutex
@@ -104,7 +106,9 @@ func (p *Provider) token(w http.ResponseWriter, r *http.Request) {
 	id, secret, err := oauth.ParseBasic(r.Header.Get("Authorization"))
 	sum := sha256.Sum256([]byte(r.PostFormValue("code_verifier")))
 	q, known := p.codes[r.PostFormValue("code")]
-	delete(p.codes, r.PostFormValue("code"))
+	if !p.Forgets {
+		delete(p.codes, r.PostFormValue("code"))
+	}
 	switch {
 	case err != nil || id != p.ClientID || secret != p.Secret:
 		refuse(w, oauth.InvalidClient("another client"))

@@ -55,7 +55,7 @@ func applyKeys(md oauth.ClientMetadata, c *client.Client, now time.Time) error {
 	if md.JWKS == nil {
 		return nil
 	}
-	set, err := jose.ParseKeySet(md.JWKS)
+	set, err := parseKeys(&md)
 	if err != nil { // Check has read it
 		return fmt.Errorf("register keys: %w", err)
 	}

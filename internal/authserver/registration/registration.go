@@ -118,10 +118,19 @@ func checkKeys(md *oauth.ClientMetadata, _ Policy) error {
 	case md.JWKS == nil:
 		return nil
 	}
-	if _, err := jose.ParseKeySet(md.JWKS); err != nil {
+	if _, err := parseKeys(md); err != nil {
 		return oauth.InvalidClientMetadata("jwks: " + err.Error())
 	}
 	return nil
+}
+
+// parseKeys reads the keys of the metadata: a client may be known by the key of a
+// certificate that we would not check signatures with.
+func parseKeys(md *oauth.ClientMetadata) (jose.KeySet, error) {
+	if md.TokenEndpointAuthMethod == oauth.AuthSelfSignedTLSClient && md.RequestObjectSigningAlg == "" {
+		return jose.ParseCertificateKeySet(md.JWKS)
+	}
+	return jose.ParseKeySet(md.JWKS)
 }
 
 // checkAlgorithms: what is registered is binding, so that it must be one that

@@ -1,7 +1,9 @@
 package registration
 
 import (
+	"encoding/base64"
 	"encoding/json"
+	"math/big"
 	"reflect"
 	"strings"
 	"testing"
@@ -52,6 +54,24 @@ func TestWhatIsLeftOutIsFilledIn(t *testing.T) {
 	}
 	if !reflect.DeepEqual(md, want) {
 		t.Errorf("%+v", md)
+	}
+}
+
+func TestAClientKnownByItsCertificateMayHaveALargeKey(t *testing.T) {
+	n := new(big.Int).SetBit(big.NewInt(1), 4095, 1)
+	large := json.RawMessage(`{"keys":[{"kty":"RSA","e":"AQAB","n":"` + base64.RawURLEncoding.EncodeToString(n.Bytes()) + `"}]}`)
+	for method, good := range map[string]bool{oauth.AuthSelfSignedTLSClient: true, oauth.AuthPrivateKeyJWT: false} {
+		md := web(func(md *oauth.ClientMetadata) { md.TokenEndpointAuthMethod, md.JWKS = method, large })
+		p := policy
+		p.MutualTLS = true
+		err := Check(&md, p)
+		if (err == nil) != good {
+			t.Errorf("%s: %v", method, err)
+		}
+		var c client.Client
+		if good && (Apply(md, &c, noon) != nil || len(c.Credentials) != 1) {
+			t.Errorf("%+v", c)
+		}
 	}
 }
 

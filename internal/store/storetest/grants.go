@@ -357,6 +357,17 @@ func testPushed(t *testing.T, open Open) {
 		_, err = b.RedeemCode(b.ctx(), secret.HashOf("code 2"), noon)
 		b.is(err, token.ErrNoCode)
 	})
+	t.Run("checklist_137 one that was refused brings no code", func(t *testing.T) {
+		b := setUp(t, open)
+		p := aPushed("p")
+		b.ok(b.PushRequest(b.ctx(), p, many))
+		for range 2 {
+			b.ok(b.DropPushed(b.ctx(), p.Hash))
+		}
+		_, err := b.PushedRequest(b.ctx(), p.Hash, noon)
+		b.is(err, session.ErrNotPushed)
+		b.is(b.IssueCode(b.ctx(), aCode("gr_1", "code"), p.Hash, did("x")), session.ErrNotPushed)
+	})
 	t.Run("checklist_137 of 64 that finish with one request together one gets a code", func(t *testing.T) {
 		b := setUp(t, open)
 		p := aPushed("p")

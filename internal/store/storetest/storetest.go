@@ -79,6 +79,7 @@ type Store interface {
 	SettleNotice(ctx context.Context, id string, again time.Time) error
 	PushRequest(ctx context.Context, p session.Pushed, limits session.PushedLimits) error
 	PushedRequest(ctx context.Context, h secret.Hash, now time.Time) (session.Pushed, error)
+	DropPushed(ctx context.Context, h secret.Hash) error
 
 	APIKey(ctx context.Context, id string) (*apikey.Key, error)
 	APIKeyByFingerprint(ctx context.Context, fingerprint secret.Hash) (*apikey.Key, error)

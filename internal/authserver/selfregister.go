@@ -297,6 +297,11 @@ func (s *Server) makeClient(ctx context.Context, md oauth.ClientMetadata, by vou
 			detail["on_the_word_of"] = onTheWordOf(by, t)
 		}
 		grantScopes(c, asked, allowed)
+		if c.Quarantined {
+			// What it named is what it wants first: MCP clients name the scopes of
+			// one challenge, and ask people for more at the next.
+			c.Scopes = c.Scopes.Union(allowed)
+		}
 		return nil
 	}, audit.Event{Actor: "client:" + c.ID, Action: "client.registered", Object: c.ID, Detail: detail})
 	if errors.Is(err, client.ErrTooManyUnused) {

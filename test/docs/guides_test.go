@@ -86,7 +86,7 @@ func TestGuides(t *testing.T) {
 func TestGuidesThatAreNotRunShowCommandsAsConsole(t *testing.T) {
 	for _, page := range pages(t) {
 		_, run := guides[page]
-		if run || strings.HasPrefix(page, "docs/tutorials/") || !strings.HasPrefix(page, "docs/") {
+		if run || page == mcpPage || strings.HasPrefix(page, "docs/tutorials/") || !strings.HasPrefix(page, "docs/") {
 			continue
 		}
 		for _, b := range fenced(t, page) {

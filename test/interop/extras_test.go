@@ -32,7 +32,7 @@ func nodeScript(t *testing.T, name string, args ...string) *exec.Cmd {
 	if _, err := exec.LookPath("node"); err != nil {
 		need(t, "node is missing")
 	}
-	for _, packageName := range []string{"jose", "oauth4webapi", "openid-client", "oidc-provider", "express-oauth2-jwt-bearer"} {
+	for _, packageName := range []string{"jose", "oauth4webapi", "openid-client", "oidc-provider", "express-oauth2-jwt-bearer", "@modelcontextprotocol/sdk"} {
 		if _, err := os.Stat(filepath.Join("node", "node_modules", packageName)); err != nil {
 			need(t, "the npm package "+packageName+" is missing")
 		}

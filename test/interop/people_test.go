@@ -35,6 +35,30 @@ type signedIn struct {
 // returns what it got.
 func lend(t *testing.T, b *browser, cmd *exec.Cmd, ask map[string]any) (got signedIn) {
 	t.Helper()
+	converse(t, cmd, ask, func(line []byte) any {
+		var wish struct{ Open, Code string }
+		if err := json.Unmarshal(line, &wish); err != nil {
+			t.Fatalf("%v in %q", err, line)
+		}
+		if wish.Open == "" {
+			if err := json.Unmarshal(line, &got); err != nil {
+				t.Fatalf("%v in %q", err, line)
+			}
+			return nil
+		}
+		address, page := b.visit(wish.Open)
+		if wish.Code != "" && !strings.Contains(page, `id="device-done"`) {
+			t.Errorf("the device page ended at %s: %s", address, page)
+		}
+		return map[string]string{"at": address}
+	})
+	return got
+}
+
+// converse starts a script and answers each line that it writes, until the answer
+// is nil.
+func converse(t *testing.T, cmd *exec.Cmd, ask map[string]any, answer func(line []byte) any) {
+	t.Helper()
 	var errOut bytes.Buffer
 	cmd.Stderr = &errOut
 	in, err := cmd.StdinPipe()
@@ -58,28 +82,16 @@ func lend(t *testing.T, b *browser, cmd *exec.Cmd, ask map[string]any) (got sign
 	if err := say.Encode(ask); err != nil {
 		t.Fatal(err)
 	}
-	lines := bufio.NewScanner(out)
-	for lines.Scan() {
-		var wish struct{ Open, Code string }
-		if err := json.Unmarshal(lines.Bytes(), &wish); err != nil {
-			t.Fatalf("%v in %q", err, lines.Text())
+	for lines := bufio.NewScanner(out); lines.Scan(); {
+		a := answer(lines.Bytes())
+		if a == nil {
+			return
 		}
-		if wish.Open == "" {
-			if err := json.Unmarshal(lines.Bytes(), &got); err != nil {
-				t.Fatalf("%v in %q", err, lines.Text())
-			}
-			return got
-		}
-		address, page := b.visit(wish.Open)
-		if wish.Code != "" && !strings.Contains(page, `id="device-done"`) {
-			t.Errorf("the device page ended at %s: %s", address, page)
-		}
-		if err := say.Encode(map[string]string{"at": address}); err != nil {
+		if err := say.Encode(a); err != nil {
 			t.Fatal(err)
 		}
 	}
 	t.Fatalf("%s ended without a word\n%s", strings.Join(cmd.Args, " "), errOut.String())
-	return got
 }
 
 // ask is what a script is told.

@@ -3,7 +3,9 @@
 //
 // It reads one line of JSON, the ask, from stdin. Where it needs a browser it
 // writes {"open": URL} and reads {"at": URL}, which is where the browser ended
-// up; for a device {"open": URL, "code": user_code}. The last line that it
+// up; for a device {"open": URL, "code": user_code}. An MCP client also writes
+// {"step": NAME} and reads a line when the test has done its part; an MCP server
+// writes {"url": URL} and serves until the input ends. The last line that a client
 // writes is what it got, or {"error", "error_description"}.
 package main
 
@@ -27,6 +29,9 @@ type ask struct {
 	Redirect, Home, Resource string
 	Scope                    []string
 	NoPKCE                   bool
+	Document                 string // URL of a client metadata document
+	Refresh                  bool
+	Stateless                bool
 }
 
 // got is what the library says of what it got, each verified by it.
@@ -38,6 +43,8 @@ type got struct {
 	Userinfo     map[string]any `json:"userinfo,omitempty"` // of the endpoint
 	Refreshed    string         `json:"refreshed,omitempty"`
 	Logout       string         `json:"logout,omitempty"`
+	Callers      []caller       `json:"callers,omitempty"` // as an MCP server saw them
+	Protocol     string         `json:"protocol,omitempty"`
 	Error        string         `json:"error,omitempty"`
 	Description  string         `json:"error_description,omitempty"`
 }
@@ -49,10 +56,17 @@ func main() {
 	if err := read(&a); err != nil {
 		panic(err)
 	}
+	if a.Library+" "+a.Flow == "go-sdk serve" {
+		if err := serveMCP(a); err != nil {
+			panic(err)
+		}
+		return
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	run := map[string]func(context.Context, ask) (got, error){
 		"go-oidc code": goOIDC, "x/oauth2 device": xDevice, "zitadel/oidc code": zitadelCode, "zitadel/oidc device": zitadelDevice,
+		"go-sdk mcp": goMCP,
 	}[a.Library+" "+a.Flow]
 	if run == nil {
 		panic("there is no " + a.Library + " " + a.Flow)

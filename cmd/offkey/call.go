@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -230,11 +229,11 @@ func documentOf(t *terminal, resp *http.Response) error {
 	case json.Valid(raw):
 		document.Body = raw
 	case utf8.Valid(raw):
-		text, err := quote(string(raw))
+		text, err := json.Marshal(string(raw))
 		if err != nil {
-			return err
+			return fmt.Errorf("write the answer as JSON: %w", err)
 		}
-		document.Body = json.RawMessage(cmp.Or(text, "null"))
+		document.Body = text
 	default:
 		document.BodyBase64 = base64.StdEncoding.EncodeToString(raw)
 	}

@@ -122,7 +122,7 @@ var hostile = &oauthclient.Client{
 
 func TestLinesQuoteEveryValue(t *testing.T) {
 	for _, lang := range []string{"go", "node", "python", "java", "dotnet", "curl"} {
-		lines, err := snippet(lang, "https://a.example/", hostile)
+		lines, err := linesToChange(lang, "https://a.example/", hostile)
 		if err != nil {
 			t.Fatal(err)
 		}

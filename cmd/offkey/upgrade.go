@@ -281,7 +281,7 @@ func (c *upgradeCmd) preview(ctx context.Context, t *terminal, root string) erro
 // on stderr.
 func (c *upgradeCmd) show(t *terminal, client *oauthclient.Client, existing bool) error {
 	lang := cmp.Or(c.Lang, languageHere())
-	lines, err := snippet(lang, c.API, client)
+	lines, err := linesToChange(lang, c.API, client)
 	if err != nil {
 		return err
 	}

@@ -201,7 +201,7 @@ func (a *App) buildIssuer(cfg *config.Loaded, f *flows) (*authserver.Server, err
 	a.letPeopleGrant(cfg, f, &o)
 	if cfg.Migration.Upgrade != "off" {
 		t := &trade{road: a.road, record: a.recordUse, seal: a.sealerFor(cfg)}
-		o.Registrar, o.Exchanger = t, t
+		o.Registrar, o.Exchanger, o.Holders = t, t, t
 	}
 	return authserver.New(o)
 }

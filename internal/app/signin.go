@@ -3,6 +3,7 @@ package app
 import (
 	"net/http"
 	"net/netip"
+	"strings"
 
 	"github.com/offkey/offkey/internal/config"
 	"github.com/offkey/offkey/internal/signin"
@@ -10,9 +11,13 @@ import (
 
 // buildSignin makes the pages by which people sign in.
 func (a *App) buildSignin(cfg *config.Loaded, f *flows) (*signin.Service, error) {
+	var upgrade *signin.Upgrade
+	if cfg.Migration.Upgrade != "off" {
+		upgrade = &signin.Upgrade{API: f.gateway.Resource, Resource: f.gateway.Resource, TokenURL: strings.TrimSuffix(cfg.Issuer, "/") + "/token"}
+	}
 	return signin.New(signin.Options{
 		Issuer: cfg.Issuer, Store: a.db, People: a.views.people, Clients: f.clients, Devices: a.db, Spender: a.db,
-		Master: a.data.master, Mail: peopleLinks{a}, Later: a.running.Go, Now: a.Now, Log: a.Log,
+		Master: a.data.master, Mail: peopleLinks{a}, Later: a.running.Go, Now: a.Now, Log: a.Log, Upgrade: upgrade,
 		Source:    func(r *http.Request) netip.Addr { return f.gateway.Source(r) },
 		Upstreams: buttons(f.upstreams),
 	})

@@ -46,6 +46,14 @@ func (t *trade) Exchange(ctx context.Context, presented string, requested oauth.
 	return t.road.Exchange(ctx, presented, requested, resource)
 }
 
+// HeldBy implements authserver.Holders.
+func (t *trade) HeldBy(ctx context.Context, presented string) (any, error) {
+	if err := t.record(ctx, presented); err != nil {
+		return nil, err
+	}
+	return t.road.HeldBy(ctx, presented)
+}
+
 // recordUse stores what was counted, if the apikey is one that is known:
 // strangers do not make the store work.
 func (a *App) recordUse(ctx context.Context, presented string) error {

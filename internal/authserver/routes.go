@@ -14,6 +14,7 @@ const (
 	pathRevoke     = "/revoke"
 	pathRegister   = "/register"
 	pathJWKS       = "/jwks"
+	pathHolder     = "/upgrade/apikey"
 
 	pathAuthorize     = "/authorize"
 	pathAuthorizeDone = "/authorize/done" // where a browser comes back with an answer
@@ -62,6 +63,9 @@ func (s *Server) makeRoutes(prefix string) map[string]http.Handler {
 	}
 	if s.takesRegistrations() {
 		routes[prefix+pathRegister] = cors(post(s.handleRegister))
+	}
+	if s.options.Holders != nil {
+		routes[prefix+pathHolder] = methods{http.MethodGet: s.handleHolder} // for our own page and command lines: no CORS
 	}
 	if s.options.Browser != nil {
 		routes[prefix+pathAuthorize] = methods{http.MethodGet: s.handleAuthorize, http.MethodPost: s.handleAuthorize} // no CORS: OAuth 2.1 §3.1

@@ -79,6 +79,7 @@ type Options struct {
 	Revocations *token.Revocations
 	Revoker     Revoker
 	Registrar   Registrar // nil: no apikey registers a client
+	Holders     Holders   // nil: nobody is told of the apikey that they hold
 	// Registration says who registers without an apikey; "" is nobody.
 	Registration   string
 	SelfRegistered RegistrationStore // nil: nobody does

@@ -51,6 +51,8 @@ type APIKeyStore interface {
 type ClientStore interface {
 	Client(ctx context.Context, id string) (*client.Client, error)
 	Clients(ctx context.Context, f client.Filter) (clients []*client.Client, next string, err error)
+	// ClientsOfAPIKey are those that an apikey has registered.
+	ClientsOfAPIKey(ctx context.Context, apikeyID string) ([]*client.Client, error)
 	UpdateClient(ctx context.Context, id string, update func(*client.Client) error, e audit.Event) (*client.Client, error)
 	// RegisterUpgrade adds the client that an apikey has made, after decide has
 	// seen those that it made before, with nothing coming in between.

@@ -30,6 +30,7 @@ const (
 	pathLogout  = "/signout"
 	pathDevice  = "/device"
 	pathAccount = "/account"
+	pathUpgrade = "/upgrade"
 	pathStatic  = "/static/"
 )
 
@@ -85,6 +86,9 @@ func (s *Service) makeRoutes() (map[string]http.Handler, error) {
 	page(pathLogout, showLogout, postLogout)
 	if len(s.options.Upstreams) > 0 {
 		page(pathElse, nil, postElsewhere)
+	}
+	if s.options.Upgrade != nil {
+		page(pathUpgrade, showUpgrade, nil)
 	}
 	if s.options.Devices != nil {
 		page(pathDevice, showDevice, postDevice)

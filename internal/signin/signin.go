@@ -97,7 +97,8 @@ type Options struct {
 	Store   Store
 	People  *directory.Directory
 	Clients Clients
-	Devices Devices // nil: no device page
+	Devices Devices  // nil: no device page
+	Upgrade *Upgrade // nil: no page for callers
 	Spender Spender
 	// Master is what keys of forms and cookies are derived from.
 	Master *secret.MasterKey

@@ -45,10 +45,19 @@ func (db *DB) RegisterUpgrade(ctx context.Context, apikeyID string, c *client.Cl
 	})
 }
 
-// clientsOfAPIKey returns the clients that were registered with an apikey, in
-// the order of their ids.
-func (x *tx) clientsOfAPIKey(id string) (clients []*client.Client, err error) {
-	err = x.clients(&clients, `SELECT `+clientColumns+` FROM client WHERE apikey_id = ? AND apikey_id <> '' AND source = ? ORDER BY id`,
+// ClientsOfAPIKey returns the clients that were registered with an apikey, in
+// the order of their ids. There are at most as many as decide of RegisterUpgrade
+// let be.
+func (db *DB) ClientsOfAPIKey(ctx context.Context, id string) (clients []*client.Client, err error) {
+	err = db.view(ctx, func(s *session) (err error) {
+		clients, err = s.clientsOfAPIKey(id)
+		return err
+	})
+	return clients, err
+}
+
+func (s *session) clientsOfAPIKey(id string) (clients []*client.Client, err error) {
+	err = s.clients(&clients, `SELECT `+clientColumns+` FROM client WHERE apikey_id = ? AND apikey_id <> '' AND source = ? ORDER BY id`,
 		id, client.SourceUpgrade)
 	return clients, err
 }

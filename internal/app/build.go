@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"crypto/x509"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/offkey/offkey/internal/apikey"
@@ -75,6 +77,14 @@ func (a *App) buildRoad(cfg *config.Loaded) (*migration.Road, error) {
 	})
 }
 
+// upgradePage is where callers trade an apikey in a browser, "" if they may not.
+func upgradePage(cfg *config.Loaded) string {
+	if cfg.Migration.Upgrade == "off" {
+		return ""
+	}
+	return strings.TrimSuffix(cfg.Issuer, "/") + "/upgrade"
+}
+
 func (a *App) buildGateway(cfg *config.Loaded) (*gateway.Gateway, error) {
 	carriers, err := cfg.APIKeys.Carriers()
 	if err != nil {
@@ -89,7 +99,7 @@ func (a *App) buildGateway(cfg *config.Loaded) (*gateway.Gateway, error) {
 		return nil, err
 	}
 	o := gateway.Options{
-		Upstreams: upstreams, Resource: cfg.Gateway.Resource, Issuer: cfg.Issuer,
+		Upstreams: upstreams, Resource: cfg.Gateway.Resource, Issuer: cfg.Issuer, UpgradePage: upgradePage(cfg),
 		Reader: reader, Pepper: a.data.pepper, Index: a.views.apikeys, Rules: &a.views.rules,
 		Verifier: token.NewVerifier(token.VerifierOptions{
 			Issuer: cfg.Issuer, Audience: cfg.Gateway.Resource, Ring: a.views.ring.Current,
@@ -99,7 +109,7 @@ func (a *App) buildGateway(cfg *config.Loaded) (*gateway.Gateway, error) {
 		Learning: a.learning(cfg),
 		Notice: gateway.Notice{
 			Deprecated: cfg.Migration.Calendar.Deprecated.Time, Sunset: cfg.Migration.Calendar.Sunset.Time,
-			Page: cfg.Migration.Docs,
+			Page: cmp.Or(cfg.Migration.Docs, upgradePage(cfg)),
 		},
 		Unsealer: &sealer{db: a.db, master: a.data.master}, TrustedProxies: cfg.TrustedProxies, CertificateHeader: cfg.TLS.CertificateHeader,
 		AsksCertificates: cfg.TLS.ClientCertificates, Replays: a.replays, Nonces: a.gatewayNonces(cfg),

@@ -39,6 +39,8 @@ type Options struct {
 	// Resource is the identifier of the API and the audience of its tokens
 	// (RFC 8707 §2); Issuer is the authorization server that makes them.
 	Resource, Issuer string
+	// UpgradePage is where callers trade an apikey in a browser; "": nowhere.
+	UpgradePage string
 
 	Reader   *apikey.Reader
 	Pepper   *secret.Pepper

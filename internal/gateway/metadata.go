@@ -37,6 +37,7 @@ type document struct {
 
 const (
 	reservedPrefix = "/_offkey/"
+	upgradePath    = reservedPrefix + "upgrade"
 	metadataAge    = 300 // seconds that the document may be kept
 )
 
@@ -56,12 +57,28 @@ func (c *call) servedHere() bool {
 	switch path := c.target.Path; {
 	case path == c.g.metadata.path && withoutDefaultPort(c.r.Host) == c.g.metadata.host:
 		c.serveMetadata()
+	case path == upgradePath && c.g.UpgradePage != "":
+		c.sendToUpgrade()
 	case strings.HasPrefix(path, reservedPrefix):
 		c.refuse(codeNotFound)
 	default:
 		return false
 	}
 	return true
+}
+
+// sendToUpgrade leads people to the page of the issuer: on the API's own origin
+// its scripts could read what is typed. Nothing of the request goes along.
+func (c *call) sendToUpgrade() {
+	if c.r.Method != http.MethodGet && c.r.Method != http.MethodHead {
+		c.w.Header()["Allow"] = []string{"GET, HEAD"}
+		c.refuse(codeMethodRefused)
+		return
+	}
+	h := c.w.Header()
+	h["Location"] = []string{c.g.UpgradePage}
+	h["Cache-Control"] = []string{"no-store"}
+	c.w.WriteHeader(http.StatusSeeOther)
 }
 
 // serveMetadata answers RFC 9728 §3.1, to anybody and from any origin. The

@@ -22,7 +22,6 @@ import (
 type PeopleStore interface {
 	People(ctx context.Context, f directory.Filter) (people []*directory.Person, next string, err error)
 	CreateAccount(ctx context.Context, a *directory.Account, e audit.Event) error
-	UpdateAccount(ctx context.Context, id string, update func(*directory.Account) error, e audit.Event) (*directory.Account, error)
 	DeletePerson(ctx context.Context, id string, e audit.Event) error
 	EndPerson(ctx context.Context, id string, e audit.Event) error
 	RevokeEverything(ctx context.Context, e audit.Event) error
@@ -316,7 +315,7 @@ func (s *Server) askForAddress(r *http.Request, p *directory.Person) bool {
 	}
 	_, err := s.makeLink(r.Context(), directory.ForEmail, p, true, event(r, "person.link_made", p.ID, nil))
 	if err != nil { // who may not come in is sent none
-		s.o.Log.InfoContext(r.Context(), "a link to confirm an address is not sent", "person", p.ID, "why", err)
+		s.log.InfoContext(r.Context(), "a link to confirm an address is not sent", "person", p.ID, "why", err)
 	}
 	return err == nil
 }
@@ -353,7 +352,7 @@ func (s *Server) changePerson(r *http.Request, action string, detail any, change
 		}
 		return personAnswer{Person: account.Person, DryRun: true}, nil
 	}
-	account, err := s.store.UpdateAccount(r.Context(), found.ID, change, event(r, action, found.ID, detail))
+	account, err := s.o.People.Update(r.Context(), found.ID, change, event(r, action, found.ID, detail))
 	if err != nil {
 		return nil, err
 	}

@@ -136,6 +136,7 @@ func (a *App) open(ctx context.Context, cfg *config.Loaded) (err error) {
 	if err := a.openOutbox(cfg); err != nil {
 		return err
 	}
+	a.views.people.Teller = a.outbox
 	if a.road, err = a.buildRoad(cfg); err != nil {
 		return err
 	}

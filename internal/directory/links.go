@@ -96,7 +96,10 @@ func (d *Directory) Redeem(ctx context.Context, raw string, purpose Purpose, pro
 	if err != nil {
 		return nil, err
 	}
+	var before *Account
+	e := event(s.ID, "person."+string(purpose)+"_redeemed", nil)
 	account, err := d.Store.RedeemLink(ctx, secret.HashOf(raw), purpose, func(l Link, s *Standing, a *Account) error {
+		before = a.clone()
 		if err := s.Open(); err != nil { // since the page was shown
 			return err
 		}
@@ -111,10 +114,11 @@ func (d *Directory) Redeem(ctx context.Context, raw string, purpose Purpose, pro
 		}
 		a.End = purpose == ForReset
 		return proof.apply(a, hash)
-	}, event(s.ID, "person."+string(purpose)+"_redeemed", nil))
+	}, e)
 	if err != nil {
 		return nil, err
 	}
+	d.changed(ctx, before, account, e.Actor)
 	return d.open(ctx, account.ID)
 }
 
@@ -192,7 +196,9 @@ func (d *Directory) ChangeAddress(ctx context.Context, raw, by string) (*Standin
 		return nil, ErrSpent
 	}
 	detail := map[string]string{}
+	var before *Account
 	account, err := d.Store.RedeemLink(ctx, secret.HashOf(raw), ForAddress, func(l Link, s *Standing, a *Account) error {
+		before = a.clone()
 		if a.Source != SourceAPI {
 			return ErrDeclared
 		}
@@ -206,6 +212,7 @@ func (d *Directory) ChangeAddress(ctx context.Context, raw, by string) (*Standin
 	if err != nil {
 		return nil, err
 	}
+	d.changed(ctx, before, account, "person:"+s.ID)
 	return d.open(ctx, account.ID)
 }
 

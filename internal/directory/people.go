@@ -21,6 +21,7 @@ type Options struct {
 	Master *secret.MasterKey // seals secrets of authenticator apps
 	Hasher *Hasher           // nil: as many at a time as there are cores
 	Now    func() time.Time  // nil: time.Now
+	Teller Teller            // nil: nobody is told of changes
 	// Capacity is how many people are kept in memory; 0 is 20,000.
 	Capacity int
 }
@@ -227,7 +228,7 @@ func (d *Directory) SetTOTP(ctx context.Context, id string, sealed []byte, code 
 	if !ok {
 		return ErrWrong
 	}
-	_, err = d.Store.UpdateAccount(ctx, id, func(a *Account) error {
+	_, err = d.Update(ctx, id, func(a *Account) error {
 		a.TOTP = TOTP{Sealed: sealed, Step: step, Created: d.Now()}
 		return nil
 	}, event(id, "person.totp_set", nil))
@@ -283,7 +284,7 @@ func (d *Directory) change(ctx context.Context, id, action string, detail any, u
 	if _, err := d.open(ctx, id); err != nil {
 		return err
 	}
-	_, err := d.Store.UpdateAccount(ctx, id, update, event(id, action, detail))
+	_, err := d.Update(ctx, id, update, event(id, action, detail))
 	return err
 }
 

@@ -1,5 +1,5 @@
-// Package notify tells the owner of an apikey by mail what was made with it. A
-// message is a file in a folder, the outbox, before the registration that it is
+// Package notify tells the owner of an apikey by mail what was made with it, and
+// people what happens to their account. A message is a file in a folder, the outbox, before the registration that it is
 // about is answered; Deliver takes it from there to a mail server, and again
 // until that has taken it. So mail that is down slows nothing and loses nothing,
 // and where no mail server is configured the files are there to be read.
@@ -8,7 +8,7 @@
 //
 // The apikey itself never comes here, and a message holds no secret but the
 // one-time links that people are sent. What is told and to whom is decided here;
-// when, by package migration and by operators.
+// when, by packages migration and directory, and by operators.
 package notify
 
 import (
@@ -54,7 +54,9 @@ type Outbox struct {
 	Options
 	settings atomic.Pointer[Settings]
 	spool    *spool
-	told     told
+	told     told // of clients, by apikey
+	changes  told // of changes of their account, by person
+	signIns  told // of sign-ins, by person
 	mails    *prometheus.CounterVec
 
 	delivering sync.Mutex
@@ -73,7 +75,7 @@ func Open(o Options, s Settings) (*Outbox, error) {
 	}
 	x := &Outbox{Options: o, spool: kept, mails: prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "offkey_mail_total",
-		Help: "Messages to owners of apikeys: spooled (in the outbox), sent, deferred (tried in vain, will be again), failed (put aside in outbox/failed), dropped (the outbox was full), lost (it could not be written), withheld (more than an apikey's share of a day).",
+		Help: "Messages to owners of apikeys and to people: spooled (in the outbox), sent, deferred (tried in vain, will be again), failed (put aside in outbox/failed), dropped (the outbox was full), lost (it could not be written), withheld (more than the share of a day of an apikey or a person).",
 	}, []string{"result"})}
 	for _, result := range []string{spooled, sent, deferred, failed, dropped, lost, withheld} {
 		x.mails.WithLabelValues(result)

@@ -9,6 +9,12 @@ type texts struct {
 	keep        string
 	sent        string // by whom
 	links       map[directory.Purpose]linkWords
+
+	when, by, program, network string
+	operator                   string // who did it, where it was not the person
+	notYou                     string // what to do, at which page
+	noMore                     string
+	events                     map[directory.EventKind]eventWords
 }
 
 // linkWords are what a message about a one-time link says, by its purpose.
@@ -37,6 +43,23 @@ var languages = map[string]*texts{
 				"If it is not your account, nothing is to be done: without the link the\naddress is not used.",
 			},
 		},
+		when: "when", by: "by", program: "with", network: "from",
+		operator: "an administrator",
+		notYou:   "If it was you, or you know of it, nothing is to be done. If not, sign in, change\nyour password and sign out everywhere else:\n\n  %s\n\nIf you cannot sign in any more, tell whoever manages your account at once.",
+		noMore:   "There were many such messages today: for the rest of the day no further one of\nthis kind is sent.",
+		events: map[directory.EventKind]eventWords{
+			directory.PasswordSet:      {"Your password was changed at %s", "The password of your account was changed."},
+			directory.TOTPSet:          {"An authenticator app was added at %s", "An authenticator app was added to your account, in place of any before."},
+			directory.TOTPRemoved:      {"Your authenticator app was removed at %s", "The authenticator app was removed from your account."},
+			directory.PasskeyAdded:     {"A passkey was added at %s", "A passkey was added to your account: %s"},
+			directory.PasskeyRemoved:   {"A passkey was removed at %s", "A passkey was removed from your account: %s"},
+			directory.RecoveryMade:     {"New recovery codes at %s", "New recovery codes were made for your account. Older ones no longer work."},
+			directory.RecoveryUsed:     {"A recovery code was used at %s", "A recovery code of your account was used. Codes that are left: %s"},
+			directory.RecoveryRemoved:  {"Your recovery codes were removed at %s", "The recovery codes of your account were removed."},
+			directory.AddressChanged:   {"Your email address was changed at %s", "The email address of your account was changed. It is now: %s"},
+			directory.NewBrowser:       {"You signed in with a new browser at %s", "Somebody signed in to your account with a browser that it had not seen before."},
+			directory.SecondNotReached: {"Somebody knows your password at %s", "Somebody gave the right password of your account, and then again and again a\nwrong second factor. They were not let in."},
+		},
 	},
 	"de": {
 		where: "wo", name: "Name", once: "%s, einmal, bis %s:",
@@ -59,6 +82,23 @@ var languages = map[string]*texts{
 				"Ihre neue Adresse bei %s", "Jemand, der an diesem Konto angemeldet ist, möchte diese Adresse dafür verwenden.", "Verwenden Sie sie",
 				"Wenn es nicht Ihr Konto ist, müssen Sie nichts tun: ohne den Link wird die\nAdresse nicht verwendet.",
 			},
+		},
+		when: "wann", by: "durch", program: "mit", network: "von",
+		operator: "eine Verwalterin oder einen Verwalter",
+		notYou:   "Wenn Sie es waren oder davon wissen, müssen Sie nichts tun. Wenn nicht, melden\nSie sich an, ändern Sie Ihr Passwort und melden Sie sich überall sonst ab:\n\n  %s\n\nWenn Sie sich nicht mehr anmelden können, sagen Sie es sofort denen, die Ihr\nKonto verwalten.",
+		noMore:   "Heute gab es viele solche Nachrichten: für den Rest des Tages wird keine weitere\ndieser Art gesendet.",
+		events: map[directory.EventKind]eventWords{
+			directory.PasswordSet:      {"Ihr Passwort wurde geändert bei %s", "Das Passwort Ihres Kontos wurde geändert."},
+			directory.TOTPSet:          {"Eine Authenticator-App wurde hinzugefügt bei %s", "Ihrem Konto wurde eine Authenticator-App hinzugefügt, anstelle einer früheren."},
+			directory.TOTPRemoved:      {"Ihre Authenticator-App wurde entfernt bei %s", "Die Authenticator-App wurde von Ihrem Konto entfernt."},
+			directory.PasskeyAdded:     {"Ein Passkey wurde hinzugefügt bei %s", "Ihrem Konto wurde ein Passkey hinzugefügt: %s"},
+			directory.PasskeyRemoved:   {"Ein Passkey wurde entfernt bei %s", "Von Ihrem Konto wurde ein Passkey entfernt: %s"},
+			directory.RecoveryMade:     {"Neue Wiederherstellungscodes bei %s", "Für Ihr Konto wurden neue Wiederherstellungscodes gemacht. Frühere gelten nicht\nmehr."},
+			directory.RecoveryUsed:     {"Ein Wiederherstellungscode wurde verwendet bei %s", "Ein Wiederherstellungscode Ihres Kontos wurde verwendet. Übrig sind: %s"},
+			directory.RecoveryRemoved:  {"Ihre Wiederherstellungscodes wurden entfernt bei %s", "Die Wiederherstellungscodes Ihres Kontos wurden entfernt."},
+			directory.AddressChanged:   {"Ihre E-Mail-Adresse wurde geändert bei %s", "Die E-Mail-Adresse Ihres Kontos wurde geändert. Sie ist jetzt: %s"},
+			directory.NewBrowser:       {"Anmeldung mit einem neuen Browser bei %s", "Jemand hat sich mit einem Browser, den es noch nicht kannte, an Ihrem Konto\nangemeldet."},
+			directory.SecondNotReached: {"Jemand kennt Ihr Passwort bei %s", "Jemand hat das richtige Passwort Ihres Kontos angegeben und danach immer wieder\neinen falschen zweiten Faktor. Es wurde niemand eingelassen."},
 		},
 	},
 }

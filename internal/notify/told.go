@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// Bounds of what one apikey can make us send.
+// Bounds of what one apikey can make us send, and of what a person is told.
 const (
 	mostPerDay = 20
 	tellWindow = 24 * time.Hour
-	// mostTold bounds the apikeys that are counted. Those that come on top are
+	// mostTold bounds the apikeys, or people, that are counted. Those that come on top are
 	// told of without a limit of their own; the outbox has one for all.
 	mostTold = 10_000
 )

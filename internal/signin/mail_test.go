@@ -14,6 +14,28 @@ type mailbox struct {
 	running sync.WaitGroup
 	mu      sync.Mutex
 	links   []sentLink
+	notices []directory.Notice
+}
+
+func (m *mailbox) Tell(_ context.Context, n directory.Notice) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.notices = append(m.notices, n)
+}
+
+// told takes what people were told, as "name: kind kind".
+func (m *mailbox) told() (all []string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, n := range m.notices {
+		line := n.Person.Name + ":"
+		for _, e := range n.Events {
+			line += " " + string(e.Kind)
+		}
+		all = append(all, line)
+	}
+	m.notices = nil
+	return all
 }
 
 type sentLink struct {

@@ -193,11 +193,21 @@ func (v visit) signedIn(q session.Request, person *directory.Standing, acr strin
 	if err := v.s.options.People.NoteSignIn(v.r.Context(), person.ID); err != nil {
 		v.s.options.Log.Error("when a person signed in last is not stored", "error", err)
 	}
+	if v.s.knownAs(v.r, person.ID) == "" {
+		v.tell(directory.NewBrowser, person)
+	}
 	v.s.setCookie(v.w, v.s.cookies.session, value, made.Expires.Sub(now))
 	v.s.setKnown(v.w, v.r, person.ID)
 	q.Progress = session.Progress{SessionID: made.ID}
 	v.replaceCookie(v.s.cookies.session, value)
 	return v.s.proceed(v.w, v.r, q)
+}
+
+// tell tells a person of this visit.
+func (v visit) tell(kind directory.EventKind, person *directory.Standing) {
+	v.s.options.People.SignedIn(v.r.Context(), kind, directory.Notice{
+		Person: person.Person, Program: friendlyAgent(v.r.UserAgent()), Network: v.s.sourceOf(v.r), Language: v.t.language,
+	})
 }
 
 // replaceCookie lets what follows in this visit see the browser as it will be.

@@ -146,6 +146,7 @@ func (v visit) wrongCode(q session.Request, f facts, field string) error {
 	case err != nil:
 		return err
 	case q.Progress.PersonID == "":
+		v.tell(directory.SecondNotReached, f.halfway)
 		f.halfway = nil
 		return v.signInPage(http.StatusUnauthorized, q, f, "", &problem{Key: "second.again"})
 	}

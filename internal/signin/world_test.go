@@ -75,7 +75,7 @@ func newWorld(t testing.TB, change ...func(*signin.Options)) *world {
 	w.ok(err)
 	master, err := secret.NewMasterKey(raw)
 	w.ok(err)
-	w.people = directory.New(directory.Options{Store: w.db, Master: master, Now: w.now})
+	w.people = directory.New(directory.Options{Store: w.db, Master: master, Now: w.now, Teller: w.mail})
 	w.db.Subscribe(func(changes []store.Change) {
 		for _, c := range changes {
 			switch c.Kind {

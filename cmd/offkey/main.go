@@ -40,6 +40,8 @@ type cli struct {
 	Plan   planCmd   `cmd:"" group:"road" help:"Whose calls would fail if: recorded traffic under other rules."`
 	Stage  stageCmd  `cmd:"" group:"road" help:"Move apikeys along the road, or back."`
 
+	Leak leakCmd `cmd:"" group:"road" help:"A credential got out: how far it reaches; stop it, tell its owner: list, show, close."`
+
 	OpenAPI openapiCmd `cmd:"" name:"openapi" group:"road" help:"The API's own document: rewrite."`
 
 	Clients clientsCmd `cmd:"" group:"identities" help:"Clients: list, show, create, update, rotate, approve, disable, enable, revoke, delete."`

@@ -18,6 +18,7 @@ import (
 
 	"github.com/offkey/offkey/internal/audit"
 	"github.com/offkey/offkey/internal/directory"
+	"github.com/offkey/offkey/internal/leak"
 	"github.com/offkey/offkey/internal/policy"
 	"github.com/offkey/offkey/internal/secret"
 	"github.com/offkey/offkey/internal/token"
@@ -33,6 +34,9 @@ type Store interface {
 	SigningStore
 	TrustStore
 	RegistrationTokenStore
+	// Leak returns the record with that id, or leak.ErrNotFound.
+	Leak(ctx context.Context, id string) (*leak.Record, error)
+	Leaks(ctx context.Context, f leak.Filter) (records []*leak.Record, next string, err error)
 	// Check looks whether the data file is whole.
 	Check(ctx context.Context) error
 }
@@ -109,6 +113,12 @@ func (s *Server) endpoints() []endpoint {
 		{"POST /apikeys/{id}/extend", s.extendAPIKey},
 		{"POST /apikeys/{id}/revoke", s.revokeAPIKey},
 		{"POST /apikeys/{id}/block", s.blockAPIKey},
+
+		{"GET /leaks", s.listLeaks},
+		{"POST /leaks", s.openLeak},
+		{"GET /leaks/{id}", s.showLeak},
+		{"POST /leaks/{id}/close", s.closeLeak},
+		{"POST /scan", s.identify},
 
 		{"GET /clients", s.listClients},
 		{"POST /clients", s.createClient},

@@ -12,6 +12,7 @@ import (
 	"github.com/offkey/offkey/internal/client"
 	"github.com/offkey/offkey/internal/directory"
 	"github.com/offkey/offkey/internal/keyring"
+	"github.com/offkey/offkey/internal/leak"
 	"github.com/offkey/offkey/internal/oauth"
 	"github.com/offkey/offkey/internal/policy"
 )
@@ -58,7 +59,7 @@ func problemOf(err error) *Problem {
 	case errors.As(err, &tooLong):
 		return problem(http.StatusRequestEntityTooLarge, "too_large", "send it in several parts", "the request has more than %d bytes", tooLong.Limit)
 	case errors.Is(err, client.ErrNotFound), errors.Is(err, apikey.ErrNotFound), errors.Is(err, policy.ErrNotFound), errors.Is(err, keyring.ErrNotFound), errors.Is(err, client.ErrNoTrust),
-		errors.Is(err, directory.ErrNotFound):
+		errors.Is(err, directory.ErrNotFound), errors.Is(err, leak.ErrNotFound):
 		return problem(http.StatusNotFound, "not_found", "", "%v", err)
 	case errors.Is(err, directory.ErrNoGroup):
 		return problem(http.StatusNotFound, "not_found", "see `offkey people groups list`; `offkey people groups set NAME` makes one", "%v", err)

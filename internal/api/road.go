@@ -8,6 +8,7 @@ import (
 	"github.com/offkey/offkey/internal/apikey"
 	"github.com/offkey/offkey/internal/audit"
 	"github.com/offkey/offkey/internal/client"
+	"github.com/offkey/offkey/internal/leak"
 	"github.com/offkey/offkey/internal/migration"
 	"github.com/offkey/offkey/internal/oauth"
 	"github.com/offkey/offkey/internal/secret"
@@ -31,6 +32,14 @@ type Road interface {
 	// without one for those that were seen.
 	DesignScopes(ctx context.Context, document []byte, actions migration.Actions) (migration.Design, error)
 	InferScopes(ctx context.Context, document []byte, actions migration.Actions, o migration.InferOptions) (migration.Inference, error)
+	// FindLeaked finds out what a credential is, or returns migration.ErrNotOurs.
+	FindLeaked(ctx context.Context, credential string) (leak.Subject, error)
+	// OpenLeak puts a leak on record, contains it and tells of it, as ordered.
+	OpenLeak(ctx context.Context, o migration.LeakOrder) (migration.LeakReport, error)
+	ShowLeak(ctx context.Context, id string) (migration.LeakReport, error)
+	ListLeaks(ctx context.Context, f leak.Filter) (leaks []migration.LeakReport, next string, err error)
+	// CloseLeak ends one; with restore what was stopped goes on.
+	CloseLeak(ctx context.Context, id, reason, actor string, restore bool) (migration.LeakReport, error)
 }
 
 // APIKeyStore is what the management of apikeys asks of storage.

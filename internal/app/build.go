@@ -70,7 +70,11 @@ func (a *App) buildFlows(cfg *config.Loaded) (*flows, error) {
 // buildRoad makes the road, which is the same for every configuration of a
 // process.
 func (a *App) buildRoad(cfg *config.Loaded) (*migration.Road, error) {
+	verifier := token.NewVerifier(token.VerifierOptions{
+		Issuer: cfg.Issuer, AnyAudience: true, Ring: a.views.ring.Current, Revocations: a.views.revocations, Now: a.Now,
+	})
 	return migration.New(migration.Options{
+		LeakNotifier: a.outbox, VerifyToken: verifier.Verify,
 		Store: a.db, Rules: a.views.rules.Load, Pepper: a.data.pepper, Vouched: a.vouched.At, Now: a.Now,
 		Resource: cfg.Gateway.Resource, Notifier: a.outbox, Log: a.Log,
 		StageDeclared: func() bool { return a.views.file.Load().Migration.Stage != apikey.Inherit },

@@ -116,15 +116,22 @@ func (a *App) declareClient(ctx context.Context, want *client.Client) error {
 }
 
 // keepHistory takes over what the file does not say: when a client and those
-// of its credentials that stay were made and last used.
+// of its credentials that stay were made and last used, and whether it is stopped.
 func keepHistory(want, have *client.Client) {
 	want.Created, want.LastUsed = have.Created, have.LastUsed
+	proven := false
 	for i := range want.Credentials {
 		for _, old := range have.Credentials {
 			if sameCredential(want.Credentials[i], old) {
 				want.Credentials[i] = old
+				proven = true
 			}
 		}
+	}
+	// One that was stopped for a leak stays so while it proves itself by what has
+	// leaked.
+	if have.Status == client.Disabled && proven {
+		want.Status = client.Disabled
 	}
 }
 

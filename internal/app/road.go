@@ -69,3 +69,19 @@ func (r road) InferScopes(ctx context.Context, document []byte, actions migratio
 	}
 	return r.Road.InferScopes(ctx, document, actions, o)
 }
+
+// OpenLeak implements api.Road.
+func (r road) OpenLeak(ctx context.Context, o migration.LeakOrder) (migration.LeakReport, error) {
+	if err := r.recorder.Flush(ctx); err != nil {
+		return migration.LeakReport{}, err
+	}
+	return r.Road.OpenLeak(ctx, o)
+}
+
+// ShowLeak implements api.Road.
+func (r road) ShowLeak(ctx context.Context, id string) (migration.LeakReport, error) {
+	if err := r.recorder.Flush(ctx); err != nil {
+		return migration.LeakReport{}, err
+	}
+	return r.Road.ShowLeak(ctx, id)
+}

@@ -21,6 +21,7 @@ import (
 	"github.com/offkey/offkey/internal/client"
 	"github.com/offkey/offkey/internal/policy"
 	"github.com/offkey/offkey/internal/secret"
+	"github.com/offkey/offkey/internal/token"
 	"github.com/offkey/offkey/internal/traffic"
 )
 
@@ -30,6 +31,7 @@ type Store interface {
 	ClientStore
 	TrafficStore
 	SettingStore
+	LeakStore
 }
 
 // APIKeyStore keeps apikeys.
@@ -84,6 +86,11 @@ type Options struct {
 	Vouched func(apikeyID string) time.Time
 	// Notifier is told of every registration; optional.
 	Notifier Notifier
+	// LeakNotifier is told of leaks; optional.
+	LeakNotifier LeakNotifier
+	// VerifyToken reads an access token of ours, whatever its audience; without it
+	// none is recognised among leaked credentials.
+	VerifyToken func(string) (*token.Verified, error)
 	// StageDeclared reports whether the configuration file sets the stage of
 	// all, which then cannot be set otherwise; optional.
 	StageDeclared func() bool

@@ -212,43 +212,49 @@ func ended(s apikey.Stage) bool { return s == apikey.Retired || s == apikey.Bloc
 // revoked, in one step. Clients made with it before are named, and go on.
 func (db *DB) ContainAPIKey(ctx context.Context, id string, since time.Time, e audit.Event) (stopped apikey.Contained, err error) {
 	err = db.change(ctx, func(x *tx) error {
-		stopped = apikey.Contained{}
-		if _, err := x.reviseAPIKey(id, func(k *apikey.Key) error {
-			if k.Stage != apikey.Blocked {
-				k.Stage, k.StageSince = apikey.Blocked, x.now
-			}
-			if k.Revoked.IsZero() {
-				k.Revoked = x.now
-			}
-			return nil
-		}); err != nil {
+		if stopped, err = x.containAPIKey(id, since); err != nil {
 			return err
-		}
-		if err := x.revokeAll(token.RevokeAPIKey, id); err != nil {
-			return err
-		}
-		made, err := x.clientsOfAPIKey(id)
-		if err != nil {
-			return err
-		}
-		stop, keep := client.SplitLeak(made, since)
-		for _, c := range keep {
-			stopped.Kept = append(stopped.Kept, c.ID)
-		}
-		for _, c := range stop {
-			stopped.Clients = append(stopped.Clients, c.ID)
-			c.Status = client.Disabled
-			if err := x.updateClient(c); err != nil {
-				return err
-			}
-			if err := x.revokeAll(token.RevokeClient, c.ID); err != nil {
-				return err
-			}
 		}
 		return x.record(e)
 	})
 	if err != nil {
 		return apikey.Contained{}, err
+	}
+	return stopped, nil
+}
+
+func (x *tx) containAPIKey(id string, since time.Time) (stopped apikey.Contained, err error) {
+	if _, err := x.reviseAPIKey(id, func(k *apikey.Key) error {
+		if k.Stage != apikey.Blocked {
+			k.Stage, k.StageSince = apikey.Blocked, x.now
+		}
+		if k.Revoked.IsZero() {
+			k.Revoked = x.now
+		}
+		return nil
+	}); err != nil {
+		return stopped, err
+	}
+	if err := x.revokeAll(token.RevokeAPIKey, id); err != nil {
+		return stopped, err
+	}
+	made, err := x.clientsOfAPIKey(id)
+	if err != nil {
+		return stopped, err
+	}
+	stop, keep := client.SplitLeak(made, since)
+	for _, c := range keep {
+		stopped.Kept = append(stopped.Kept, c.ID)
+	}
+	for _, c := range stop {
+		stopped.Clients = append(stopped.Clients, c.ID)
+		c.Status = client.Disabled
+		if err := x.updateClient(c); err != nil {
+			return stopped, err
+		}
+		if err := x.revokeAll(token.RevokeClient, c.ID); err != nil {
+			return stopped, err
+		}
 	}
 	return stopped, nil
 }

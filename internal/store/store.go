@@ -157,6 +157,7 @@ const (
 	ChangePerson     = "person"
 	ChangeGroup      = "group" // of people
 	ChangeTrust      = "trust" // read all rules again
+	ChangeLeak       = "leak"
 
 	ChangeRegistrationToken = "registration_token"
 )

@@ -25,16 +25,16 @@ var rings = []struct {
 	members []string
 }{
 	{"words", []string{"oauth", "jose", "secret", "openapi"}},
-	{"nouns", []string{"audit", "client", "apikey", "directory", "session", "keyring", "limit", "token", "policy", "traffic"}},
-	{"flows", []string{"authserver", "signin", "gateway", "migration", "agent"}},
-	{"edges", []string{"store", "federation", "notify", "api", "console"}},
+	{"nouns", []string{"audit", "client", "apikey", "directory", "session", "keyring", "limit", "token", "policy", "traffic", "leak"}},
+	{"flows", []string{"authserver", "signin", "gateway", "migration", "agent", "scan"}},
+	{"edges", []string{"store", "federation", "notify", "report", "api", "console"}},
 	{"wiring", []string{"config", "app"}},
 }
 
 // outside lists who, beside the rings, may import what of this module. The
 // folders bench/ and test/ are free.
 var outside = map[string][]string{
-	"cmd/offkey":            {"words", "nouns", "agent", "config", "app", "sdk"},
+	"cmd/offkey":            {"words", "nouns", "agent", "scan", "config", "app", "sdk"},
 	"sdk/go/oauthclient":    {"words"},
 	"sdk/go/resourceserver": {"words", "token"},
 }

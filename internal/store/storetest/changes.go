@@ -70,7 +70,7 @@ func testChanges(t *testing.T, open Open) {
 				t.Errorf("change %d follows %d", c.Seq, told[0][i-1].Seq)
 			}
 		}
-		if len(kinds) != 8 {
+		if len(kinds) != 9 {
 			t.Errorf("kinds are %v", kinds)
 		}
 	})

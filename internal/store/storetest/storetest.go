@@ -19,6 +19,7 @@ import (
 	"github.com/offkey/offkey/internal/client"
 	"github.com/offkey/offkey/internal/directory"
 	"github.com/offkey/offkey/internal/keyring"
+	"github.com/offkey/offkey/internal/leak"
 	"github.com/offkey/offkey/internal/policy"
 	"github.com/offkey/offkey/internal/secret"
 	"github.com/offkey/offkey/internal/session"
@@ -91,6 +92,12 @@ type Store interface {
 	SealAPIKey(ctx context.Context, apikeyID, clientID, upstream string, sealed []byte, e audit.Event) error
 	SealedAPIKey(ctx context.Context, clientID, upstream string) (sealed []byte, apikeyID string, err error)
 	SealedAPIKeys(ctx context.Context) (map[string]int, error)
+	OpenLeak(ctx context.Context, o leak.Opening, e audit.Event) (r *leak.Record, fresh bool, err error)
+	UpdateLeak(ctx context.Context, id string, update func(*leak.Record) error, e audit.Event) (*leak.Record, error)
+	CloseLeak(ctx context.Context, id, actor, words string, restore bool, e audit.Event) (*leak.Record, error)
+	Leak(ctx context.Context, id string) (*leak.Record, error)
+	Leaks(ctx context.Context, f leak.Filter) (records []*leak.Record, next string, err error)
+	ClientWithSecret(ctx context.Context, hash secret.Hash, now time.Time) (clientID, credential string, err error)
 	RegisterUpgrade(ctx context.Context, apikeyID string, c *client.Client, mapKey bool,
 		decide func(existing []*client.Client, k *apikey.Key) error, e audit.Event) error
 
@@ -164,6 +171,7 @@ func Run(t *testing.T, open Open) {
 		{"logout notices", testNotices},
 		{"apikeys", testAPIKeys},
 		{"leaks", testLeaks},
+		{"leaks on record", testLeakRecords},
 		{"sealed apikeys", testSealed},
 		{"upgrade", testUpgrade},
 		{"routes", testRoutes},

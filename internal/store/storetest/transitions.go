@@ -12,6 +12,7 @@ import (
 	"github.com/offkey/offkey/internal/client"
 	"github.com/offkey/offkey/internal/jose"
 	"github.com/offkey/offkey/internal/keyring"
+	"github.com/offkey/offkey/internal/leak"
 	"github.com/offkey/offkey/internal/policy"
 	"github.com/offkey/offkey/internal/secret"
 	"github.com/offkey/offkey/internal/token"
@@ -39,6 +40,11 @@ func transitions(b *trial) map[string]func(context.Context, audit.Event) error {
 	b.ok(b.CreateTrustRule(b.ctx(), aRule("tr_2", "cl_1"), did("trust.added")))
 	b.ok(b.CreateRegistrationToken(b.ctx(), aToken("rt_1", 2), did("registration_token.created")))
 	b.ok(b.CreateRegistrationToken(b.ctx(), aToken("rt_2", 1), did("registration_token.created")))
+
+	onRecord, _, err := b.OpenLeak(b.ctx(), leak.Opening{Record: aLeak(leak.KindAPIKey, "ak_2")}, did("leak.opened"))
+	b.ok(err)
+	closing, _, err := b.OpenLeak(b.ctx(), leak.Opening{Record: aLeak(leak.KindClient, "cl_made"), Contain: true}, did("leak.opened"))
+	b.ok(err)
 
 	return map[string]func(context.Context, audit.Event) error{
 		"CreateTrustRule": func(ctx context.Context, e audit.Event) error {
@@ -93,6 +99,18 @@ func transitions(b *trial) map[string]func(context.Context, audit.Event) error {
 			_, err := b.ContainAPIKey(ctx, "ak_1", noon.Add(-time.Hour), e)
 			return err
 		},
+		"OpenLeak": func(ctx context.Context, e audit.Event) error {
+			_, _, err := b.OpenLeak(ctx, leak.Opening{Record: aLeak(leak.KindAPIKey, "ak_1"), Contain: true, Actor: "os:0"}, e)
+			return err
+		},
+		"UpdateLeak": func(ctx context.Context, e audit.Event) error {
+			_, err := b.UpdateLeak(ctx, onRecord.ID, func(r *leak.Record) error { r.NotifiedAt = noon; return nil }, e)
+			return err
+		},
+		"CloseLeak": func(ctx context.Context, e audit.Event) error {
+			_, err := b.CloseLeak(ctx, closing.ID, "os:0", "closed", true, e)
+			return err
+		},
 		"SealAPIKey": func(ctx context.Context, e audit.Event) error {
 			return b.SealAPIKey(ctx, "ak_1", "cl_1", "api", []byte("sealed"), e)
 		},
@@ -128,20 +146,22 @@ func (b *trial) everything() any {
 	b.ok(err)
 	sealed, err := b.SealedAPIKeys(b.ctx())
 	b.ok(err)
+	leaks, _, err := b.Leaks(b.ctx(), leak.Filter{})
+	b.ok(err)
 	for _, id := range []string{"gr_new", "gr_kept", "gr_family", "gr_again"} {
 		if g, err := b.Grant(b.ctx(), id); !errors.Is(err, token.ErrRevoked) {
 			b.ok(err)
 			grants = append(grants, g)
 		}
 	}
-	return []any{grants, trust, registering, shown(clients...), shownKeys(keys...), signing, routes, settings, sealed, b.revoked(), b.entries(), b.changes()}
+	return []any{grants, trust, registering, shown(clients...), shownKeys(keys...), signing, routes, settings, sealed, leaks, b.revoked(), b.entries(), b.changes()}
 }
 
 func testTransitions(t *testing.T, open Open) {
 	names := []string{
 		"IssueCode", "KeepGrant", "StartFamily", "RevokeGranted", "CreateClient", "UpdateClient", "DeleteClient", "Revoke", "AddSigningKey", "DropSigningKey", "ImportAPIKeys", "LearnAPIKey",
 		"CreateTrustRule", "SetTrustDisabled", "DeleteTrustRule", "RegisterClient", "CreateRegistrationToken", "DeleteRegistrationToken",
-		"UpdateAPIKeys", "ContainAPIKey", "SealAPIKey", "RegisterUpgrade", "SetRoute", "DeleteRoute", "UpdateSettings",
+		"OpenLeak", "UpdateLeak", "CloseLeak", "UpdateAPIKeys", "ContainAPIKey", "SealAPIKey", "RegisterUpgrade", "SetRoute", "DeleteRoute", "UpdateSettings",
 	}
 	t.Run("each is one with its audit entry: when that cannot be written nothing has happened", func(t *testing.T) {
 		b := setUp(t, open)

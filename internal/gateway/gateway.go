@@ -18,6 +18,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -96,6 +97,8 @@ type Gateway struct {
 	carriers  []carrier
 	origins   map[string]bool
 	unsealed  unsealedCache
+
+	strangerTold atomic.Int64 // when the log last told of one who asks about calls, in Unix seconds
 
 	certificateHeaders [2]string // as net/http spells them: of the certificate, and of its chain
 	calls              sync.Pool
@@ -177,6 +180,9 @@ type call struct {
 	outcome string
 	chunked bool // the API's answer has no length
 
+	asker    *dialect     // of the proxy that asks about the call; nil: the call itself came
+	original http.Request // that it asks about
+
 	forwarder forwarder
 }
 
@@ -201,29 +207,43 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // serve is the whole movement of a call.
 func (c *call) serve() {
+	if strings.HasPrefix(c.r.RequestURI, authPrefix) {
+		c.serveForwardAuth()
+		return
+	}
 	c.target = policy.ParseTarget(c.r.RequestURI)
 	c.source, c.trusted = c.g.sourceOf(c.r)
-	if code := c.refusedAlways(); code != "" {
+	if c.admits() && !c.servedHere() && c.passes() {
+		c.forward()
+	}
+}
+
+// admits refuses what is refused always. It reports whether it did not.
+func (c *call) admits() bool {
+	code := c.refusedAlways()
+	if code != "" {
 		c.refuse(code)
-		return
 	}
-	if c.servedHere() {
-		return
-	}
+	return code == ""
+}
+
+// passes asks the rules and refuses what they refuse. It reports whether the API
+// may have the call.
+func (c *call) passes() bool {
 	c.decide()
 	if c.decision.Denied() {
 		c.refuse(c.decision.Code)
-		return
+		return false
 	}
 	if wait, ok := c.withinLimit(); !ok {
 		c.refuseLimited(wait)
-		return
+		return false
 	}
 	if code := c.prepareCredential(); code != "" {
 		c.refuse(code)
-		return
+		return false
 	}
-	c.forward()
+	return true
 }
 
 // decide reads the credentials and asks the rules.

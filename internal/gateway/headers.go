@@ -20,6 +20,8 @@ const (
 	ourPrefix = "x-offkey-"
 )
 
+var identityHeaders = [...]string{headerClient, headerSubject, headerScopes, headerCredential}
+
 // dropOurs removes what a caller sent under a name of ours. CGI and WSGI turn
 // both `-` and `_` into `_`, others confuse dots, so they count as equal.
 func dropOurs(h http.Header) {

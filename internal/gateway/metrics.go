@@ -16,9 +16,11 @@ type metrics struct {
 	wouldDeny *prometheus.CounterVec
 	problems  *prometheus.CounterVec
 
-	bound [policy.ForeignToken + 1][apikey.Blocked + 1][32]atomic.Pointer[prometheus.Counter]
-	deny  [32]atomic.Pointer[prometheus.Counter]
+	bound [policy.ForeignToken + 1][apikey.Blocked + 1][maxOutcomes]atomic.Pointer[prometheus.Counter]
+	deny  [maxOutcomes]atomic.Pointer[prometheus.Counter]
 }
+
+const maxOutcomes = 48
 
 var kindNames = [...]string{
 	policy.Nobody: "none", policy.KnownAPIKey: "apikey", policy.UnknownAPIKey: "apikey_unknown",

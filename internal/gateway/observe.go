@@ -26,7 +26,7 @@ var outcomes = func() map[string]*outcome {
 		policy.CodeInvalidProof, policy.CodeUseNonce, policy.CodeDPoPRequired, policy.CodeStepUp,
 		policy.CodeAmbiguousRequest,
 		codeNotFound, codeHostUnknown, codeMethodRefused, codeTargetRefused, codeAmbiguousFraming, codeRateLimited,
-		codeUpstreamUnavailable, codeUpstreamTimeout, codeCredentialUnavailable,
+		codeUpstreamUnavailable, codeUpstreamTimeout, codeCredentialUnavailable, codeProxyUntrusted, codeOriginalMissing,
 	} {
 		codes[code] = &outcome{index: i, denied: "denied:" + code, shadow: "shadow:" + code}
 	}
@@ -93,7 +93,7 @@ func (c *call) template(knownCaller bool, status int) (template string, known bo
 	if c.g.templates.has(template) {
 		return template, true
 	}
-	if knownCaller && status >= 200 && status < 400 {
+	if knownCaller && (status >= 200 && status < 400 || status == traffic.StatusUnknown) {
 		c.g.templates.add(template)
 	}
 	return template, c.decision.Route != nil

@@ -77,7 +77,11 @@ var refusals = map[string]refusal{
 	codeTargetRefused: {http.StatusBadRequest, "The request target is refused", "The request line names no path of this API: send the path alone, and the host as Host."},
 	codeAmbiguousFraming: {http.StatusBadRequest, "The request can be read in two ways",
 		"The body of the request breaks off, or its chunks are wrong: send the length that Content-Length says, or chunks as RFC 9112 §7.1 has them."},
-	codeRateLimited:     {http.StatusTooManyRequests, "Too many calls", "The client has used up its calls for now. Wait as long as Retry-After says."},
+	codeRateLimited: {http.StatusTooManyRequests, "Too many calls", "The client has used up its calls for now. Wait as long as Retry-After says."},
+	codeProxyUntrusted: {http.StatusForbidden, "This proxy is not trusted",
+		"Only proxies that offkey was told to trust may ask about the calls of others: their networks are listed in trusted_proxies, which is empty by default."},
+	codeOriginalMissing: {http.StatusBadRequest, "The call that this is about is not named",
+		"The proxy has to say the method, the target and the host of the call that it asks about, each exactly once."},
 	codeUpstreamTimeout: {http.StatusGatewayTimeout, "The API took too long", "The API did not begin to answer in time. The call may have been carried out."},
 	codeUpstreamUnavailable: {http.StatusBadGateway, "The API cannot be reached",
 		"The API did not answer. This is no verdict on the credential: try again later."},
@@ -127,17 +131,24 @@ func (c *call) refuseLimited(wait time.Duration) {
 // write sends the problem. A HEAD gets the same without the body (net/http sees
 // to that).
 func (c *call) write(p problem) {
+	h := c.w.Header()
+	c.asker.suits(h, &p)
+	body := p.document()
+	h["Content-Type"] = []string{"application/problem+json"}
+	h["Cache-Control"] = []string{"no-store"}
+	h["X-Content-Type-Options"] = []string{"nosniff"}
+	h["Content-Length"] = []string{strconv.Itoa(len(body))}
+	c.w.WriteHeader(p.Status)
+	_, _ = c.w.Write(body)
+}
+
+// document is the problem in JSON, on one line.
+func (p *problem) document() []byte {
 	var body bytes.Buffer
 	encoder := json.NewEncoder(&body)
 	encoder.SetEscapeHTML(false)
 	_ = encoder.Encode(p) // of strings and times alone: it cannot fail
-	h := c.w.Header()
-	h["Content-Type"] = []string{"application/problem+json"}
-	h["Cache-Control"] = []string{"no-store"}
-	h["X-Content-Type-Options"] = []string{"nosniff"}
-	h["Content-Length"] = []string{strconv.Itoa(body.Len())}
-	c.w.WriteHeader(p.Status)
-	_, _ = c.w.Write(body.Bytes())
+	return body.Bytes()
 }
 
 // challenge is the WWW-Authenticate of a refusal. Every 401 has one; it says

@@ -36,9 +36,12 @@ func (c *call) refusedAlways() (code string) {
 // HTTP/1 as they came. Of one that came in HTTP/1 net/http knows that. In HTTP/2
 // it lets spaces through, which would make another request line of it, or no
 // Host at all (RFC 9113 §10.3).
-func fitsHTTP1(r *http.Request) bool {
-	return r.ProtoMajor == 1 || !strings.ContainsAny(r.Method, " \t") && !strings.ContainsAny(r.RequestURI, " \t") &&
-		policy.ParseTarget("http://"+r.Host+"/").Form == policy.AbsoluteForm
+func fitsHTTP1(r *http.Request) bool { return r.ProtoMajor == 1 || fitsRequestLine(r) }
+
+// fitsRequestLine is fitsHTTP1 for what did not come in a request line.
+func fitsRequestLine(r *http.Request) bool {
+	host := policy.ParseTarget("http://" + r.Host + "/")
+	return !strings.ContainsAny(r.Method, " \t") && !strings.ContainsAny(r.RequestURI, " \t") && host.Form == policy.AbsoluteForm && host.Authority == r.Host
 }
 
 // hasItsLength reports whether the Content-Length of a request, if there is one, is

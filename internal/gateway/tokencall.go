@@ -25,7 +25,7 @@ type credential struct{ value secret.Text }
 // prepareCredential fetches what the API is to receive, before anything is sent
 // to it. The code is of a refusal.
 func (c *call) prepareCredential() (code string) {
-	if c.token == nil {
+	if c.token == nil || c.asker != nil { // what a proxy sends the API on is not seen here: no secret is given to it
 		return ""
 	}
 	switch c.upstream.TokenCall {
@@ -54,11 +54,7 @@ func (c *call) prepareCredential() (code string) {
 func (c *call) setCredential(h http.Header, rawQuery string) string {
 	switch {
 	case c.token != nil:
-		claims := c.token.Claims()
-		h[headerClient] = []string{claims.ClientID}
-		h[headerSubject] = []string{claims.Subject}
-		h[headerScopes] = []string{claims.Scope.String()}
-		h[headerCredential] = []string{"token:" + claims.ID}
+		c.setIdentity(h)
 		if c.upstream.TokenCall != SendBearer {
 			delete(h, "Authorization")
 			delete(h, "Dpop") // a proof for this gateway, good nowhere else
@@ -74,6 +70,15 @@ func (c *call) setCredential(h http.Header, rawQuery string) string {
 		return c.stripQuery(h, rawQuery)
 	}
 	return rawQuery
+}
+
+// setIdentity tells the API whose token it is that was judged.
+func (c *call) setIdentity(h http.Header) {
+	claims := c.token.Claims()
+	h[headerClient] = []string{claims.ClientID}
+	h[headerSubject] = []string{claims.Subject}
+	h[headerScopes] = []string{claims.Scope.String()}
+	h[headerCredential] = []string{"token:" + claims.ID}
 }
 
 // stripQuery takes the apikey of a mapped caller out of the query, and out of the

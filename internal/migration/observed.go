@@ -30,7 +30,7 @@ func (r *Road) Observed(ctx context.Context) ([]ObservedOperation, error) {
 	rules := r.Rules()
 	calls := map[operation]int64{}
 	err := r.Store.Traffic(ctx, traffic.Filter{From: r.Now().Add(-inventoryWindow)}, func(row traffic.Row) error {
-		if !row.OK() || !row.Credential.Known() || row.Method == "*" || strings.HasSuffix(row.Template, "/**") {
+		if !row.MayBeOK() || !row.Credential.Known() || row.Method == "*" || strings.HasSuffix(row.Template, "/**") {
 			return nil
 		}
 		op := operation{row.Method, row.Template}

@@ -258,34 +258,37 @@ const freshness = 7 * 24 * time.Hour
 
 // splitFresh grants the scopes that the apikey has used. Those that write or
 // administer and are new to it, and those that it never used, wait: a thief
-// could else make the use himself.
+// could else make the use himself. So do those that nobody saw the API allow.
 func splitFresh(asked oauth.Scope, used []ScopeUse, now time.Time) (granted, pending oauth.Scope, reason string) {
 	known := make(map[string]ScopeUse, len(used))
 	for _, use := range used {
 		known[use.Name] = use
 	}
-	var fresh, unused oauth.Scope
+	var fresh, unused, unseen oauth.Scope
 	for _, name := range asked {
 		use, ok := known[name]
 		switch {
 		case !ok:
 			unused = append(unused, name)
+		case use.Unseen:
+			unseen = append(unseen, name)
 		case use.Class != ClassRead && now.Sub(use.FirstSeen) < freshness:
 			fresh = append(fresh, name)
 		default:
 			granted = append(granted, name)
 		}
 	}
+	var reasons []string
 	if len(fresh) > 0 {
-		reason = fmt.Sprintf("used for less than 7 days and waiting for approval: %s", fresh)
+		reasons = append(reasons, fmt.Sprintf("used for less than 7 days and waiting for approval: %s", fresh))
 	}
 	if len(unused) > 0 {
-		if reason != "" {
-			reason += "; "
-		}
-		reason += fmt.Sprintf("never used by this apikey and waiting for approval: %s", unused)
+		reasons = append(reasons, fmt.Sprintf("never used by this apikey and waiting for approval: %s", unused))
 	}
-	return granted, fresh.Union(unused), reason
+	if len(unseen) > 0 {
+		reasons = append(reasons, fmt.Sprintf("asked about by a proxy, so that what the API answered is not known, and waiting for approval: %s", unseen))
+	}
+	return granted, fresh.Union(unused).Union(unseen), strings.Join(reasons, "; ")
 }
 
 // waitReason is why the whole client waits for approval, or "".

@@ -135,7 +135,7 @@ func callsOf(r traffic.Row) seenCalls {
 // needed reports whether calls say something about what their caller needs: they
 // came with a credential of its own, and the API answered with success.
 func (s seenCalls) needed() bool {
-	return s.credential.Known() && s.method != http.MethodOptions && s.method != "*" && (s.status >= 200 && s.status < 300 || s.status == http.StatusNotModified)
+	return s.credential.Known() && s.method != http.MethodOptions && s.method != "*" && traffic.MayBeOK(s.status)
 }
 
 func (f *inferFold) add(s seenCalls) {

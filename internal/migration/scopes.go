@@ -19,6 +19,9 @@ type ScopeUse struct {
 	Calls     int64     `json:"calls"`
 	FirstSeen time.Time `json:"first_used"`
 	LastSeen  time.Time `json:"last_used"`
+	// Unseen: the calls passed, and what the API answered to them was never seen
+	// here. Nothing is granted on them without an operator.
+	Unseen bool `json:"unseen,omitempty"`
 }
 
 // maxScopes is how many scopes a caller can be found to need: no more fit in
@@ -38,8 +41,9 @@ func newScopeFold(rules *policy.Ruleset) *scopeFold {
 // add folds a row in. Only success counts: whoever tries doors gets no scope
 // for those that stayed shut, nor by OPTIONS, which most APIs answer to
 // everybody. A conditional request that was answered "not modified" has read.
+// Where a proxy asked about the calls nobody here knows, and the use says so.
 func (f *scopeFold) add(r traffic.Row) {
-	if r.Method == http.MethodOptions || !r.OK() && r.Status != http.StatusNotModified {
+	if r.Method == http.MethodOptions || !r.MayBeOK() {
 		return
 	}
 	for _, name := range scopesOfOperation(f.rules, r.Method, r.Template) {
@@ -48,10 +52,11 @@ func (f *scopeFold) add(r traffic.Row) {
 			if len(f.uses) >= maxScopes {
 				continue
 			}
-			use = &ScopeUse{Name: name, Class: ClassOf(name)}
+			use = &ScopeUse{Name: name, Class: ClassOf(name), Unseen: true}
 			f.uses[name] = use
 		}
 		use.Calls += r.Calls
+		use.Unseen = use.Unseen && r.Status == traffic.StatusUnknown
 		use.FirstSeen, use.LastSeen = earliest(use.FirstSeen, r.First), latest(use.LastSeen, r.Last)
 	}
 }
@@ -86,14 +91,14 @@ func (f *scopeFold) list() []ScopeUse {
 }
 
 // ScopesUsed are the scopes that the recorded calls of a credential needed, by
-// the rules that hold now.
+// the rules that hold now, as far as the API was seen to answer with success.
 func (r *Road) ScopesUsed(ctx context.Context, c traffic.Credential) ([]ScopeUse, error) {
 	fold := newScopeFold(r.Rules())
 	err := r.Store.Traffic(ctx, traffic.Filter{Credential: &c}, func(row traffic.Row) error {
 		fold.add(row)
 		return nil
 	})
-	return fold.list(), err
+	return slices.DeleteFunc(fold.list(), func(use ScopeUse) bool { return use.Unseen }), err
 }
 
 // namesOf are the names of uses.

@@ -83,7 +83,7 @@ func (u *usage) add(r traffic.Row) {
 	if isBrowser(r.UserAgent) {
 		u.browser += r.Calls
 	}
-	u.admin = u.admin || r.OK() && isAdminTemplate(r.Template)
+	u.admin = u.admin || r.MayBeOK() && isAdminTemplate(r.Template)
 	u.addProgram(r)
 }
 

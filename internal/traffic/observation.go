@@ -4,6 +4,7 @@
 package traffic
 
 import (
+	"net/http"
 	"net/netip"
 	"time"
 )
@@ -73,5 +74,19 @@ type Row struct {
 	Last       time.Time
 }
 
+// StatusUnknown is the status of a call that a proxy passed on after asking about
+// it: what the API answered is not seen.
+const StatusUnknown = 0
+
 // OK reports whether the API answered with success.
 func (r Row) OK() bool { return r.Status >= 200 && r.Status < 300 }
+
+// MayBeOK reports whether it did, or may have. What its caller needs is told by
+// these calls; that a credential is good is not.
+func (r Row) MayBeOK() bool { return MayBeOK(r.Status) }
+
+// MayBeOK is Row.MayBeOK for a status by itself. A 304 is a success, of a call
+// that asked for no more.
+func MayBeOK(status int) bool {
+	return status >= 200 && status < 300 || status == http.StatusNotModified || status == StatusUnknown
+}

@@ -17,12 +17,15 @@ import (
 // planCmd asks recorded calls again under other rules.
 type planCmd struct {
 	operatorFlags
-	Stage   string   `arg:"" help:"observe, warn, brownout, upgrade_only, retired or blocked."`
+	Stage   string   `arg:"" optional:"" help:"observe, warn, brownout, upgrade_only, retired or blocked. Left out with --at: as the calendar has it then."`
 	APIKey  []string `name:"apikey" sep:"none" placeholder:"ID" help:"Only this apikey; repeat for several. Default: all without a stage of their own."`
+	Cohort  string   `placeholder:"NAME" help:"Only the apikeys of this cohort."`
+	Share   string   `placeholder:"PERCENT" help:"Only this share of the cohort, or of all, as in 5%."`
+	At      string   `placeholder:"DATE" help:"The moment that is asked about. Default: now."`
 	Enforce string   `enum:",off,shadow,on" default:"" placeholder:"HOW" help:"Also ask what if rules were enforced so: on."`
 	Window  string   `placeholder:"TIME" help:"How far back. Default 14d, or the whole traffic file."`
 	FailOn  string   `name:"fail-on" placeholder:"CONDITION" help:"Exit with 6 unless it holds: would_deny=0, would_deny<=10, undecidable=0."`
-	Routes  string   `type:"path" placeholder:"FILE" help:"Rules from a file, with --traffic: no running offkey is asked."`
+	Routes  string   `type:"path" placeholder:"FILE" help:"Rules from a file in place of those in force. With --traffic no running offkey is asked."`
 	Traffic string   `type:"path" placeholder:"FILE" help:"Recorded calls from a file, one JSON object per line; - is standard input."`
 }
 
@@ -30,7 +33,10 @@ func (planCmd) Help() string {
 	return `Examples:
   offkey plan retired
   offkey plan upgrade_only --apikey ak_019ab --window 30d
-  offkey plan observe --enforce on --fail-on would_deny=0
+  offkey plan upgrade_only --cohort partners --fail-on would_deny=0
+  offkey plan retired --share 5%
+  offkey plan --at 2027-09-30
+  offkey plan observe --enforce on --routes draft.yaml
   offkey plan retired --routes routes.yaml --traffic observations.jsonl --json
 
 Whose calls would fail: recorded traffic is judged again, by the function that the gateway asks. Nothing is changed.
@@ -39,17 +45,21 @@ Set it with ` + "`offkey stage set`" + `, and take it back the same way.`
 
 type planDoc struct {
 	Stage       string     `json:"stage"`
+	Cohort      string     `json:"cohort"`
+	Share       string     `json:"share"`
+	At          time.Time  `json:"at"`
 	Enforce     string     `json:"enforce"`
 	Window      planWindow `json:"window"`
 	Calls       int64      `json:"calls"`
 	Allowed     int64      `json:"allowed"`
 	WouldDeny   int64      `json:"would_deny"`
 	Undecidable int64      `json:"undecidable"`
+	Ambiguous   int64      `json:"ambiguous"`
 	Callers     []planRow  `json:"callers"`
 	Undecided   []planRow  `json:"undecided"`
 	NotCovered  []string   `json:"not_covered"`
 	APIKeys     struct {
-		Seen, Mapped, Unclaimed int
+		Seen, Refused, Mapped, Unclaimed int
 	} `json:"apikeys"`
 	Malformed int `json:"malformed"`
 }
@@ -74,11 +84,13 @@ func (c *planCmd) Run(ctx context.Context, t *terminal) error {
 		return err
 	}
 	var raw json.RawMessage
-	if c.Routes != "" || c.Traffic != "" {
+	if c.Stage == "" && c.At == "" {
+		return wrongUsage("which stage?", "name one, as in `offkey plan retired`, or a date of the calendar with --at")
+	}
+	if c.Traffic != "" {
 		raw, err = c.offline(t)
 	} else {
-		body := map[string]any{"stage": c.Stage, "apikeys": c.APIKey, "enforce": c.Enforce, "window": c.Window}
-		err = c.connect().send(ctx, "POST", "/plan", nil, body, &raw)
+		raw, err = c.online(ctx)
 	}
 	if err != nil {
 		return err
@@ -98,14 +110,32 @@ func (c *planCmd) Run(ctx context.Context, t *terminal) error {
 	return met(p)
 }
 
+// online asks the running offkey.
+func (c *planCmd) online(ctx context.Context) (raw json.RawMessage, err error) {
+	body := map[string]any{
+		"stage": c.Stage, "apikeys": c.APIKey, "cohort": c.Cohort, "share": c.Share, "at": c.At, "enforce": c.Enforce, "window": c.Window,
+	}
+	if c.Routes != "" {
+		routes, err := readRoutes(c.Routes)
+		if err != nil {
+			return nil, err
+		}
+		body["routes"] = app.RoutesDocument(routes)
+	}
+	return raw, c.connect().send(ctx, "POST", "/plan", nil, body, &raw)
+}
+
 // offline plans from files.
 func (c *planCmd) offline(t *terminal) (json.RawMessage, error) {
 	stage, err := apikey.ParseStage(c.Stage)
 	if err != nil {
 		return nil, wrongUsage(err.Error(), "")
 	}
-	if c.Routes == "" || c.Traffic == "" {
-		return nil, wrongUsage("--routes and --traffic go together", "give both, or neither to ask the running offkey")
+	switch {
+	case c.Routes == "":
+		return nil, wrongUsage("--traffic goes with --routes", "give both, or leave --traffic out to ask the running offkey")
+	case c.Cohort != "" || c.Share != "" || c.At != "":
+		return nil, wrongUsage("a traffic file knows no cohorts and no calendar", "leave --cohort, --share and --at out, or ask the running offkey without --traffic")
 	}
 	routes, err := readRoutes(c.Routes)
 	if err != nil {
@@ -148,6 +178,9 @@ func (p planDoc) print(t *terminal) error {
 	fmt.Fprintf(out, "%s recorded calls: %s allowed, %s would be refused%s, %s undecidable\n",
 		thousands(p.Calls), thousands(p.Allowed), thousands(p.WouldDeny), share, thousands(p.Undecidable))
 	fmt.Fprintf(out, "%d apikeys seen, %d mapped to a client, %d unclaimed\n", p.APIKeys.Seen, p.APIKeys.Mapped, p.APIKeys.Unclaimed)
+	if p.Ambiguous > 0 {
+		fmt.Fprintf(out, "%s can be read in two ways: they are refused once anything is enforced\n", count(p.Ambiguous, "recorded call"))
+	}
 	for _, part := range []struct {
 		heading string
 		rows    []planRow
@@ -182,13 +215,27 @@ const maxPlanRows = 50
 // question says what was asked.
 func (p planDoc) question() string {
 	q := "Stage " + p.Stage
+	if p.Stage == "inherit" {
+		q = "As the calendar has it"
+		if !p.At.IsZero() {
+			q += " at " + day(p.At)
+		}
+	}
+	switch {
+	case p.Cohort != "" && p.Share != "":
+		q += fmt.Sprintf(" for %s of cohort %s", p.Share, p.Cohort)
+	case p.Cohort != "":
+		q += " for cohort " + p.Cohort
+	case p.Share != "":
+		q += fmt.Sprintf(" for %s of all", p.Share)
+	}
 	if p.Enforce != "" && p.Enforce != "off" {
 		q += ", rules enforced: " + p.Enforce
 	}
 	return q
 }
 
-var conditionForm = regexp.MustCompile(`^(would_deny|undecidable|allowed|calls)(=|<=|>=|<|>)(\d+)$`)
+var conditionForm = regexp.MustCompile(`^(would_deny|undecidable|ambiguous|allowed|calls)(=|<=|>=|<|>)(\d+)$`)
 
 // parseCondition reads --fail-on. It holds by itself if there is none.
 func parseCondition(text string) (func(planDoc) error, error) {
@@ -204,7 +251,7 @@ func parseCondition(text string) (func(planDoc) error, error) {
 		return nil, wrongUsage(fmt.Sprintf("--fail-on %q: the number is too large", text), "")
 	}
 	return func(p planDoc) error {
-		n := map[string]int64{"would_deny": p.WouldDeny, "undecidable": p.Undecidable, "allowed": p.Allowed, "calls": p.Calls}[m[1]]
+		n := map[string]int64{"would_deny": p.WouldDeny, "undecidable": p.Undecidable, "ambiguous": p.Ambiguous, "allowed": p.Allowed, "calls": p.Calls}[m[1]]
 		holds := map[string]bool{"=": n == limit, "<=": n <= limit, ">=": n >= limit, "<": n < limit, ">": n > limit}[m[2]]
 		if holds {
 			return nil

@@ -9,15 +9,20 @@ import (
 
 // stageCmd groups what is done about stages.
 type stageCmd struct {
-	Set stageSetCmd `cmd:"" help:"Move apikeys along the road, or back."`
+	Set     stageSetCmd `cmd:"" help:"Move apikeys along the road, or back, now or at a date."`
+	Cohorts cohortsCmd  `cmd:"" help:"Sets of apikeys that move together: list, set, delete."`
 }
 
 type stageSetCmd struct {
 	operatorFlags
-	Stage  string   `arg:"" help:"observe, warn, upgrade_only, retired or blocked; inherit gives an apikey the stage of all again."`
-	APIKey []string `name:"apikey" sep:"none" placeholder:"ID" xor:"whose" help:"This apikey: id, unique beginning or label. Repeat for several."`
-	All    bool     `xor:"whose" help:"All apikeys that have no stage of their own."`
-	Until  string   `placeholder:"DATE" help:"The end that is announced to callers, as in 2027-09-30."`
+	Stage  string   `arg:"" help:"observe, warn, brownout, upgrade_only, retired or blocked; inherit gives an apikey or a cohort back what holds without."`
+	APIKey []string `name:"apikey" sep:"none" placeholder:"ID" xor:"whose,cohort,share" help:"This apikey: id, unique beginning or label. Repeat for several."`
+	Cohort string   `placeholder:"NAME" xor:"cohort" help:"The apikeys of this cohort."`
+	Share  string   `placeholder:"PERCENT" xor:"share" help:"This share of the cohort, or of all, as in 5%. The same apikeys each time, and more with more."`
+	All    bool     `xor:"whose,cohort,share" help:"All apikeys that have no stage of their own."`
+	At     string   `placeholder:"DATE" help:"Not now but then, as in 2027-09-30 or 2027-09-30T14:00:00Z."`
+	Until  string   `placeholder:"DATE" help:"With --all or --apikey: the end that is announced to callers, as in 2027-09-30."`
+	Reason string   `placeholder:"TEXT" help:"Why; it is written into the audit."`
 	DryRun bool     `help:"Change nothing."`
 }
 
@@ -26,11 +31,14 @@ func (stageSetCmd) Help() string {
   offkey plan retired --apikey ak_019ab        # first see whose calls would fail
   offkey stage set retired --apikey ak_019ab
   offkey stage set warn --all --until 2027-09-30
+  offkey stage set upgrade_only --cohort partners --at 2027-09-30
+  offkey stage set upgrade_only --share 5%
   offkey stage set observe --apikey ak_019ab   # takes it back within a second
 
 Stages:
   observe       calls pass, and are recorded
   warn          calls pass, with Deprecation and Sunset headers
+  brownout      as warn, and refused in the windows of ` + "`offkey brownout`" + `
   upgrade_only  calls are refused; the apikey still opens ` + "`offkey upgrade`" + `
   retired       calls are refused, and so is the upgrade
   blocked       for a leak; see ` + "`offkey apikeys block`"
@@ -38,6 +46,9 @@ Stages:
 
 type stageDoc struct {
 	Stage    string   `json:"stage"`
+	Cohort   string   `json:"cohort"`
+	Share    string   `json:"share"`
+	At       string   `json:"at"`
 	Changed  int64    `json:"changed"`
 	Kept     int64    `json:"kept"`
 	Disabled []string `json:"disabled_clients"`
@@ -45,10 +56,13 @@ type stageDoc struct {
 
 // Run sets.
 func (c *stageSetCmd) Run(ctx context.Context, t *terminal) error {
-	if !c.All && len(c.APIKey) == 0 {
-		return wrongUsage("whose stage?", "give --apikey ID, or --all")
+	if !c.All && len(c.APIKey) == 0 && c.Cohort == "" && c.Share == "" {
+		return wrongUsage("whose stage?", "give --apikey ID, --cohort NAME, --share 5%, or --all")
 	}
-	body := map[string]any{"stage": c.Stage, "apikeys": append([]string{}, c.APIKey...), "all": c.All, "until": c.Until}
+	body := map[string]any{
+		"stage": c.Stage, "apikeys": append([]string{}, c.APIKey...), "cohort": c.Cohort, "share": c.Share, "all": c.All,
+		"at": c.At, "until": c.Until, "reason": c.Reason,
+	}
 	var raw json.RawMessage
 	if err := c.connect().send(ctx, "POST", "/stage", parameters("dry_run", whenTrue(c.DryRun)), body, &raw); err != nil {
 		return err
@@ -66,6 +80,9 @@ func (c *stageSetCmd) Run(ctx context.Context, t *terminal) error {
 	}
 	if c.All {
 		words = fmt.Sprintf("stage of all is %s: %s moved", s.Stage, count(s.Changed, "apikey"))
+	}
+	if s.At != "" {
+		words = fmt.Sprintf("stage %s from %s: %s move", s.Stage, s.At, count(s.Changed, "apikey"))
 	}
 	if s.Kept > 0 {
 		words += fmt.Sprintf(", %s not", thousands(s.Kept))

@@ -173,6 +173,9 @@ func (s *Server) endpoints() []endpoint {
 		{"POST /scopes/infer", s.inferScopes},
 		{"POST /plan", s.plan},
 		{"POST /stage", s.setStage},
+		{"GET /cohorts", s.listCohorts},
+		{"PUT /cohorts/{name}", s.setCohort},
+		{"DELETE /cohorts/{name}", s.deleteCohort},
 
 		{"GET /audit", s.listAudit},
 		{"GET /audit/verify", s.verifyAudit},

@@ -200,8 +200,9 @@ type extension struct {
 	Reason string `json:"reason"`
 }
 
-// extendAPIKey records an exception: the apikey keeps working whatever the
-// stage of all becomes, until somebody sets its stage. The date is announced.
+// extendAPIKey records an exception: until its end the apikey keeps working
+// whatever becomes of its cohort or of all, and then follows them. The date is
+// announced.
 func (s *Server) extendAPIKey(r *http.Request) (any, error) {
 	p, err := readJSON[extension](r)
 	if err != nil {
@@ -219,17 +220,9 @@ func (s *Server) extendAPIKey(r *http.Request) (any, error) {
 	if err := checkLine("reason", p.Reason, true); err != nil {
 		return nil, err
 	}
+	actor, _ := actorOf(r.Context()) // Handler lets nobody in without
 	return s.changeAPIKey(r, "apikey.extended", func(k *apikey.Key) error {
-		switch held := s.o.Ruleset().StageOf(k.Stage); {
-		case held == apikey.Blocked:
-			return problem(http.StatusConflict, "apikey_blocked", "give its owner a client instead: `offkey clients create`", "apikey %s is blocked after a leak", k.ID)
-		case held.Passes() && k.Stage == apikey.Inherit:
-			k.Stage, k.StageSince = held, s.now()
-		case !held.Passes():
-			k.Stage, k.StageSince, k.Revoked = apikey.Warn, s.now(), time.Time{}
-		}
-		k.Until = until
-		return nil
+		return migration.Extend(k, apikey.Extension{Until: until, Granted: s.now(), By: actor, Reason: p.Reason, Taken: k.Extension.Taken})
 	}, p)
 }
 
@@ -247,19 +240,34 @@ func (s *Server) changeAPIKey(r *http.Request, action string, change func(*apike
 		copied := *k
 		k = &copied
 		if err := change(k); err != nil {
-			return nil, err
+			return nil, extensionProblem(k, err)
 		}
-		return keyAnswer{Key: k, DryRun: true}, nil
+		return s.keyAnswer(k, true), nil
 	}
 	changed, err := s.store.UpdateAPIKeys(r.Context(), []string{k.ID}, change, event(r, action, k.ID, detail))
 	if err != nil {
-		return nil, err
+		return nil, extensionProblem(k, err)
 	}
-	return keyAnswer{Key: changed[0]}, nil
+	return s.keyAnswer(changed[0], false), nil
 }
 
-// keyAnswer is an apikey after a change.
+func extensionProblem(k *apikey.Key, err error) error {
+	if errors.Is(err, migration.ErrBlocked) {
+		return problem(http.StatusConflict, "apikey_blocked", "give its owner a client instead: `offkey clients create`", "apikey %s is blocked after a leak", k.ID)
+	}
+	return err
+}
+
+// keyAnswer is an apikey after a change, with the stage and the end that hold
+// for it.
 type keyAnswer struct {
 	*apikey.Key
-	DryRun bool `json:"dry_run,omitempty"`
+	Stage  apikey.Stage `json:"stage"`
+	Until  time.Time    `json:"until,omitzero"`
+	DryRun bool         `json:"dry_run,omitempty"`
+}
+
+func (s *Server) keyAnswer(k *apikey.Key, dryRun bool) keyAnswer {
+	standing := s.o.Ruleset().StandingOf(k, s.now())
+	return keyAnswer{Key: k, Stage: standing.Stage, Until: standing.Sunset, DryRun: dryRun}
 }

@@ -188,7 +188,7 @@ func TestAnExtensionHoldsWhateverBecomesOfAll(t *testing.T) {
 		t.Errorf("the audit does not say why: %v", e)
 	}
 	w.ask(200, "POST", "/stage", map[string]any{"stage": "retired", "all": true})
-	if d := w.ask(200, "GET", "/apikeys/"+id, nil); d.text("stage") != "observe" {
+	if d := w.ask(200, "GET", "/apikeys/"+id, nil); d.text("stage") != "warn" || d.text("stage_by") != "extension" {
 		t.Errorf("all are retired, and it is %s", d.text("stage"))
 	}
 	w.ask(200, "POST", "/stage", map[string]any{"stage": "retired", "apikeys": []string{id}})

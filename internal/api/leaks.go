@@ -209,7 +209,7 @@ func (s *Server) identify(r *http.Request) (any, error) {
 			if err != nil {
 				return nil, err
 			}
-			k.Stage, k.Owner = s.o.Ruleset().StageOf(key.Stage), key.Owner
+			k.Stage, k.Owner = s.o.Ruleset().StageOf(key, s.now()), key.Owner
 		} else if c, err := s.store.Client(r.Context(), subject.ID); err == nil {
 			k.Status, k.Owner = string(c.Status), c.Owner
 		} else if !errors.Is(err, client.ErrNotFound) {

@@ -23,6 +23,9 @@ type Road interface {
 	Plan(ctx context.Context, q migration.PlanRequest) (migration.Plan, error)
 	Status(ctx context.Context) (migration.Status, error)
 	SetStage(ctx context.Context, c migration.StageChange) (migration.StageResult, error)
+	Cohorts(ctx context.Context) ([]migration.CohortItem, error)
+	SetCohort(ctx context.Context, c migration.CohortChange) (migration.CohortResult, error)
+	DeleteCohort(ctx context.Context, name, actor string, dryRun bool) (migration.CohortResult, error)
 	Import(ctx context.Context, f migration.ImportFile, in io.Reader, actor string, dryRun bool) (migration.ImportReport, error)
 	// Approve lets a client have what it waits for; nil scopes are all.
 	Approve(ctx context.Context, clientID string, scopes oauth.Scope, actor string) (*client.Client, error)

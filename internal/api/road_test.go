@@ -84,7 +84,7 @@ func TestAStageIsSetAndTakenBack(t *testing.T) {
 	for name, body := range map[string]map[string]any{
 		"for nobody": {"stage": "warn"}, "for one and all": {"stage": "warn", "apikeys": []string{a}, "all": true},
 		"a stage that is not known": {"stage": "gone", "all": true}, "blocked for all": {"stage": "blocked", "all": true},
-		"inherit for all": {"stage": "inherit", "all": true}, "brownout": {"stage": "brownout", "all": true},
+		"inherit for all":        {"stage": "inherit", "all": true},
 		"an end that has passed": {"stage": "warn", "all": true, "until": "2020-01-01"}, "an end that is no date": {"stage": "warn", "all": true, "until": "soon"},
 	} {
 		w.run(t, name, func(t *testing.T) { w.unchanged(func() { w.refused(400, "POST", "/stage", body) }) })

@@ -1,7 +1,9 @@
 package api
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"slices"
@@ -22,10 +24,14 @@ func (s *Server) status(r *http.Request) (any, error) {
 
 // planQuestion asks whose calls would fail if.
 type planQuestion struct {
-	Stage   string   `json:"stage"`
-	APIKeys []string `json:"apikeys"` // left out: all without a stage of their own
-	Enforce string   `json:"enforce"`
-	Window  string   `json:"window"` // "14d", of recorded calls
+	Stage   string          `json:"stage"`   // left out: as the calendar has it
+	APIKeys []string        `json:"apikeys"` // left out: all without a stage of their own
+	Cohort  string          `json:"cohort"`
+	Share   string          `json:"share"` // "5%"
+	At      string          `json:"at"`    // left out: now
+	Enforce string          `json:"enforce"`
+	Window  string          `json:"window"` // "14d", of recorded calls
+	Routes  json.RawMessage `json:"routes"` // in place of those in force
 }
 
 func (s *Server) plan(r *http.Request) (any, error) {
@@ -36,26 +42,65 @@ func (s *Server) plan(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	stage, err := apikey.ParseStage(p.Stage)
+	q, err := s.planRequest(r.Context(), p)
 	if err != nil {
-		return nil, badRequest("", "%v", err)
-	}
-	q := migration.PlanRequest{Stage: stage}
-	if q.Enforce, err = parseEnforce(p.Enforce); err != nil {
 		return nil, err
+	}
+	plan, err := s.o.Road.Plan(r.Context(), q)
+	return plan, cohortProblem(err)
+}
+
+func (s *Server) planRequest(ctx context.Context, p planQuestion) (q migration.PlanRequest, err error) {
+	switch {
+	case p.Stage == "" && p.At == "":
+		return q, badRequest("name a stage, or a moment of the calendar with at", "it is not said what is asked")
+	case p.Stage != "":
+		if q.Stage, err = apikey.ParseStage(p.Stage); err != nil {
+			return q, badRequest("", "%v", err)
+		}
+	}
+	if len(p.APIKeys) > 0 && (p.Cohort != "" || p.Share != "") {
+		return q, badRequest("ask about either", "apikeys are named, and a cohort or a share is too")
+	}
+	q.Cohort = p.Cohort
+	if q.Share, err = parseShare(p.Share); err != nil {
+		return q, err
+	}
+	if p.At != "" {
+		if q.At, err = parseMoment(p.At); err != nil {
+			return q, badRequest("", "at: %v", err)
+		}
+	}
+	if len(p.Routes) > 0 && string(p.Routes) != "null" {
+		if q.Routes, err = migration.ReadRoutes(bytes.NewReader(p.Routes)); err != nil {
+			return q, badRequest("", "%v", err)
+		}
+	}
+	if q.Enforce, err = parseEnforce(p.Enforce); err != nil {
+		return q, err
 	}
 	if p.Window != "" {
 		length, err := parseLength(p.Window)
 		if err != nil || length == 0 {
-			return nil, badRequest("write it as 14d", "window is %q", p.Window)
+			return q, badRequest("write it as 14d", "window is %q", p.Window)
 		}
 		q.Window.To = s.now()
 		q.Window.From = q.Window.To.Add(-length)
 	}
-	if q.IDs, err = s.apikeyIDs(r.Context(), p.APIKeys); err != nil {
-		return nil, err
+	q.IDs, err = s.apikeyIDs(ctx, p.APIKeys)
+	return q, err
+}
+
+// parseShare reads 5%; nothing is no share.
+func parseShare(text string) (policy.Share, error) {
+	if text == "" {
+		return 0, nil
 	}
-	return s.o.Road.Plan(r.Context(), q)
+	share, err := policy.ParseShare(text)
+	if err != nil {
+		return 0, badRequest("", "%v", err)
+	}
+	return share, nil
 }
 
 func parseEnforce(name string) (e policy.Enforce, err error) {
@@ -82,8 +127,12 @@ func (s *Server) apikeyIDs(ctx context.Context, refs []string) ([]string, error)
 type stageOrder struct {
 	Stage   string   `json:"stage"`
 	APIKeys []string `json:"apikeys"`
+	Cohort  string   `json:"cohort"`
+	Share   string   `json:"share"` // "5%"
 	All     bool     `json:"all"`
+	At      string   `json:"at"` // of a cohort, a share or all; left out: now
 	Until   string   `json:"until"`
+	Reason  string   `json:"reason"`
 }
 
 func (s *Server) setStage(r *http.Request) (any, error) {
@@ -96,13 +145,21 @@ func (s *Server) setStage(r *http.Request) (any, error) {
 		return nil, err
 	}
 	stage, err := apikey.ParseStage(p.Stage)
-	switch {
-	case err != nil:
+	if err != nil {
 		return nil, badRequest("", "%v", err)
-	case stage == apikey.Brownout:
-		return nil, badRequest("use warn, then upgrade_only", "brownouts are not in this release: there are no windows to announce")
 	}
-	c := migration.StageChange{Stage: stage, All: p.All, DryRun: dryRun}
+	c := migration.StageChange{Stage: stage, All: p.All, Cohort: p.Cohort, Reason: p.Reason, DryRun: dryRun}
+	if err := checkLine("reason", p.Reason, false); err != nil {
+		return nil, err
+	}
+	if c.Share, err = parseShare(p.Share); err != nil {
+		return nil, err
+	}
+	if p.At != "" {
+		if c.At, err = parseMoment(p.At); err != nil {
+			return nil, badRequest("", "at: %v", err)
+		}
+	}
 	c.Actor, _ = actorOf(r.Context()) // Handler lets nobody in without
 	if p.Until != "" {
 		if c.Until, err = parseMoment(p.Until); err != nil {
@@ -123,7 +180,11 @@ func (s *Server) moveStage(ctx context.Context, c migration.StageChange) (migrat
 	res, err := s.o.Road.SetStage(ctx, c)
 	switch {
 	case errors.Is(err, migration.ErrNoTarget):
-		return res, badRequest("name apikeys, or say all, not both", "it is not clear for which apikeys")
+		return res, badRequest("name apikeys, or a cohort, or a share, or say all", "it is not clear for which apikeys")
+	case errors.Is(err, migration.ErrDateOfOne), errors.Is(err, migration.ErrUntilOfCohort), errors.Is(err, migration.ErrPast):
+		return res, badRequest("", "%v", err)
+	case errors.Is(err, migration.ErrFullCalendar):
+		return res, problem(http.StatusConflict, "calendar_full", "", "%v", err)
 	case errors.Is(err, migration.ErrStageDeclared):
 		if declared := s.declared("migration.stage"); declared != nil {
 			return res, declared
@@ -132,7 +193,7 @@ func (s *Server) moveStage(ctx context.Context, c migration.StageChange) (migrat
 	case errors.Is(err, migration.ErrStageOfAll):
 		return res, badRequest("name the apikeys", "%v", err)
 	}
-	return res, err
+	return res, cohortProblem(err)
 }
 
 // stoppedAPIKey is an apikey that was revoked or blocked, what that stops, and

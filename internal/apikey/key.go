@@ -41,6 +41,10 @@ type Key struct {
 	Suspended  bool      `json:"suspended,omitempty"` // learnt, then refused by the API with 401
 	ClientID   string    `json:"client_id,omitempty"` // the client it is mapped to
 
+	Prefix    string    `json:"prefix,omitempty"`   // what it begins with, as far as that says only its kind
+	Cohort    string    `json:"cohort,omitempty"`   // that it was put into by name; "" is none
+	Extension Extension `json:"extension,omitzero"` // an exception, in force or over
+
 	Created time.Time `json:"created"`
 	Revoked time.Time `json:"revoked,omitzero"` // when it was retired or blocked by an operator's word
 }

@@ -25,7 +25,7 @@ type learner struct{ db *store.DB }
 // Learn implements gateway.Learner.
 func (l *learner) Learn(ctx context.Context, learnt gateway.Learnt) error {
 	k := &apikey.Key{
-		ID: apikey.NewID(), Fingerprint: learnt.Fingerprint, Last4: learnt.Last4,
+		ID: apikey.NewID(), Fingerprint: learnt.Fingerprint, Last4: learnt.Last4, Prefix: learnt.Prefix,
 		KnownBy: apikey.KnownByUpstream, Created: learnt.At,
 	}
 	_, err := l.db.LearnAPIKey(ctx, k, audit.Event{

@@ -69,3 +69,6 @@ func RewriteOpenAPI(s ScopeSources, mode, issuer string) (out []byte, operations
 	out, err = openapi.Rewrite(s.OpenAPI, r)
 	return out, len(r.AnyOf), err
 }
+
+// RoutesDocument is routes as the management API takes them.
+func RoutesDocument(routes []policy.Route) any { return migration.RoutesDocument(routes) }

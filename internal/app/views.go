@@ -107,10 +107,7 @@ func buildRules(cfg *config.Loaded, settings policy.Settings, routes []policy.Ro
 	if err != nil {
 		return nil, fmt.Errorf("routes of the file: %w", err)
 	}
-	rs := policy.Ruleset{
-		Stage: settings.Stage, Since: settings.StageSince,
-		Enforce: settings.Enforce, ClientEnforce: settings.ClientEnforce,
-	}
+	rs := settings.Ruleset()
 	for name, included := range cfg.Gateway.ScopeIncludes {
 		if rs.Includes == nil {
 			rs.Includes = make(map[string]oauth.Scope)
@@ -120,9 +117,6 @@ func buildRules(cfg *config.Loaded, settings policy.Settings, routes []policy.Ro
 	_, rs.UpstreamVouches = cfg.APIKeys.LearnsFromUpstream()
 	if cfg.Migration.Stage != apikey.Inherit {
 		rs.Stage = cfg.Migration.Stage
-	}
-	if rs.Stage == apikey.Inherit {
-		rs.Stage = apikey.Observe
 	}
 	if cfg.Gateway.Enforce != policy.Unset {
 		rs.Enforce = cfg.Gateway.Enforce
@@ -178,7 +172,8 @@ func (v *views) loadAPIKeys(ctx context.Context) error {
 
 // opensUpgrade reports whether an apikey still opens what it was exchanged for.
 func (v *views) opensUpgrade(id string) bool {
-	return v.rules.Load().StageOf(policy.OfExchangedToken("", nil, v.apikeys.ByID(id)).Stage).OpensUpgrade()
+	k := v.apikeys.ByID(id)
+	return k != nil && !k.Suspended && v.rules.Load().StageOf(k, v.now()).OpensUpgrade() // as policy.OfExchangedToken has it
 }
 
 // renew is told the changes of each commit. Where a view cannot be read the

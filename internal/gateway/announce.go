@@ -6,7 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/offkey/offkey/internal/apikey"
 	"github.com/offkey/offkey/internal/policy"
 )
 
@@ -33,20 +32,15 @@ func (c *call) announce(h http.Header) {
 	}
 }
 
-// dates are those of the apikey, else those of all.
+// dates are those of the calendar, else those of the notice.
 func (c *call) dates() (deprecated, sunset time.Time) {
+	standing := c.rules.StandingOf(c.apikey, c.at)
 	deprecated, sunset = c.g.Notice.Deprecated, c.g.Notice.Sunset
-	since := c.rules.Since
-	if k := c.apikey; k != nil {
-		if !k.Until.IsZero() {
-			sunset = k.Until
-		}
-		if k.Stage != apikey.Inherit {
-			since = k.StageSince
-		}
+	if !standing.Sunset.IsZero() {
+		sunset = standing.Sunset
 	}
 	if deprecated.IsZero() {
-		deprecated = since
+		deprecated = standing.Deprecated
 	}
 	return deprecated, sunset
 }

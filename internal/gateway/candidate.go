@@ -71,7 +71,7 @@ func (l *learner) nominate(c *call, at place, e *evidence) {
 func (l *learner) candidate(c *call, at place, fingerprint secret.Hash) candidate {
 	found := c.presented.Values[0]
 	n := candidate{
-		Learnt: Learnt{Fingerprint: fingerprint, Last4: secret.Last4(found.Value.Reveal()), Carrier: c.carrier, At: c.at},
+		Learnt: Learnt{Fingerprint: fingerprint, Last4: secret.Last4(found.Value.Reveal()), Prefix: secret.Prefix(found.Value.Reveal()), Carrier: c.carrier, At: c.at},
 		place:  at, upstream: c.upstream, carrier: found.Carrier,
 	}
 	if c.apikey != nil {

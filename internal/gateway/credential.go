@@ -139,7 +139,7 @@ func (c *call) outlives(apikeyID string) bool {
 		return true
 	}
 	k := c.g.Index.ByID(apikeyID)
-	return k != nil && !k.Suspended && c.rules.StageOf(k.Stage).OpensUpgrade() // as policy.OfExchangedToken has it
+	return k != nil && !k.Suspended && c.rules.StageOf(k, c.at).OpensUpgrade() // as policy.OfExchangedToken has it
 }
 
 var errAPIKeyEnded = oauth.InvalidToken("the access token was exchanged for an API key that is no longer accepted")

@@ -26,6 +26,7 @@ type Learner interface {
 type Learnt struct {
 	Fingerprint secret.Hash
 	Last4       string
+	Prefix      string
 	Carrier     string
 	At          time.Time // of the call that was answered with success
 }

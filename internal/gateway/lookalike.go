@@ -34,7 +34,7 @@ func (c *call) keepKnown(readings []apikey.Found) (found bool) {
 // keepFurthest makes k the apikey that decides unless the one that does is
 // further along the road.
 func (c *call) keepFurthest(k *apikey.Key, carrier int) {
-	if c.apikey == nil || c.rules.StageOf(k.Stage) > c.rules.StageOf(c.apikey.Stage) {
+	if c.apikey == nil || c.rules.StageOf(k, c.at) > c.rules.StageOf(c.apikey, c.at) {
 		c.apikey, c.carrier = k, c.g.carriers[carrier].name
 	}
 }

@@ -210,22 +210,18 @@ func (c *call) describeAPIKey(p *problem) {
 	if !strings.HasPrefix(p.Code, "apikey_") {
 		return
 	}
-	since, until := c.rules.Since, c.g.Notice.Sunset
+	standing := c.rules.StandingOf(c.apikey, c.at)
+	since, until := standing.Since, standing.Sunset
+	if until.IsZero() {
+		until = c.g.Notice.Sunset
+	}
 	if k := c.apikey; k != nil {
 		p.Last4 = k.Last4
-		if k.Stage != apikey.Inherit {
-			since = k.StageSince
-		}
-		if !k.Until.IsZero() {
-			until = k.Until
-		}
 	} else if found := c.presented.Found(); len(found) > 0 {
 		p.Last4 = secret.Last4(found[0].Value.Reveal())
 	}
-	for _, w := range c.rules.Brownouts {
-		if c.decision.Stage == apikey.Brownout && !c.at.Before(w.From) && c.at.Before(w.To) {
-			since, until = w.From, w.To
-		}
+	if w, ok := c.rules.WindowOf(c.apikey, c.at); ok && c.decision.Stage == apikey.Brownout {
+		since, until = w.From, w.To
 	}
 	if !since.IsZero() {
 		p.Since = &since

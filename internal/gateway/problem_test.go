@@ -41,7 +41,7 @@ func TestRefusalsOfTheRoad(t *testing.T) {
 			reached := false
 			w.handle(func(http.ResponseWriter, *http.Request) { reached = true })
 			window := policy.Window{From: w.now().Add(-time.Minute), To: w.now().Add(time.Minute)}
-			w.setRules(policy.Ruleset{Stage: tt.all, Since: since, Brownouts: []policy.Window{window}})
+			w.setRules(policy.Ruleset{Stage: tt.all, Since: since, Campaign: policy.Campaign{Windows: []policy.Window{window}}})
 			w.know(value, apikey.Key{Stage: tt.stage, StageSince: since})
 			got := w.get("/v1/orders?api_key="+value, "Accept: */*")
 			p := got.problem(t)

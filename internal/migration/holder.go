@@ -44,23 +44,13 @@ func (r *Road) HeldBy(ctx context.Context, value string) (Holding, error) {
 	if err != nil {
 		return Holding{}, oauth.ServerError(err)
 	}
-	h := Holding{Last4: k.Last4, Stage: r.Rules().StageOf(k.Stage), Programs: seen.programs, Clients: len(existing), Until: given(k.Until), Since: given(k.StageSince)}
-	if k.Stage == apikey.Inherit {
-		h.Since = given(r.Rules().Since)
-	}
+	standing := r.Rules().StandingOf(k, r.Now())
+	h := Holding{Last4: k.Last4, Stage: standing.Stage, Programs: seen.programs, Clients: len(existing), Until: instant(standing.Sunset), Since: instant(standing.Since)}
 	refused := cmp.Or(r.checkVouched(k, &seen), checkRoomForClients(existing))
 	h.Scopes, h.PendingScopes, h.Reason = splitFresh(namesOf(seen.scopes), seen.scopes, r.Now())
 	h.Reason = cmp.Or(why(refused), waitReason(existing, seen), h.Reason)
 	h.Upgrade = refused == nil
 	return h, nil
-}
-
-// given is a time that there is, nil for none.
-func given(at time.Time) *time.Time {
-	if at.IsZero() {
-		return nil
-	}
-	return &at
 }
 
 // why is what a refusal says to the developer of the caller.

@@ -28,7 +28,9 @@ type Item struct {
 	Last4      string         `json:"last4"`
 	Label      string         `json:"label"`
 	Owner      string         `json:"owner"`
-	Stage      apikey.Stage   `json:"stage"`   // that holds for it
+	Stage      apikey.Stage   `json:"stage"`    // that holds for it
+	StageBy    string         `json:"stage_by"` // what says so: apikey, extension, cohort or all
+	Cohort     string         `json:"cohort"`
 	Enforce    policy.Enforce `json:"enforce"` // that holds where no route says otherwise
 	Carriers   []string       `json:"carriers"`
 	FirstUsed  *time.Time     `json:"first_used"`
@@ -43,7 +45,7 @@ type Item struct {
 	ClientID   string         `json:"client_id"`
 	KnownBy    apikey.KnownBy `json:"known_by"`
 	OwnStage   bool           `json:"own_stage"` // it does not follow the stage of all
-	Until      *time.Time     `json:"until"`
+	Until      *time.Time     `json:"until"`     // its announced end
 	Suspended  bool           `json:"suspended"`
 }
 
@@ -139,10 +141,12 @@ func (r *Road) Show(ctx context.Context, id string) (Detail, error) {
 // storage nor a clock.
 func itemOf(k *apikey.Key, u *usage, use apikey.Use, rules *policy.Ruleset, now time.Time) Item {
 	same := func(s string) string { return s }
+	standing := rules.StandingOf(k, now)
 	use.First, use.Last = earliest(use.First, u.first), latest(use.Last, u.last)
 	return Item{
 		ID: k.ID, Last4: k.Last4, Label: k.Label, Owner: k.Owner, ClientID: k.ClientID, KnownBy: k.KnownBy, Suspended: k.Suspended,
-		Stage: rules.StageOf(k.Stage), OwnStage: k.Stage != apikey.Inherit, Enforce: rules.EnforcementOf(nil, k.ClientID), Until: instant(k.Until),
+		Stage: standing.Stage, StageBy: standing.By, Cohort: standing.Cohort, OwnStage: k.Stage != apikey.Inherit,
+		Enforce: rules.EnforcementOf(nil, k.ClientID), Until: instant(standing.Sunset),
 		Carriers: byCalls(u.carriers, same), FirstUsed: instant(use.First), LastUsed: instant(use.Last),
 		Calls: u.calls, Routes: u.routeList(), UserAgents: byCalls(u.agents, same), Sources: byCalls(u.sources, netip.Prefix.String),
 		Callers: len(u.programs), Flow: flowOf(u), Risks: risksOf(k, u, use.Last, now),

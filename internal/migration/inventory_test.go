@@ -32,7 +32,7 @@ func TestAnItemSaysWhatAnAPIKeyDoes(t *testing.T) {
 	), apikey.Use{First: noon.Add(-60 * 24 * time.Hour), Last: noon.Add(-2 * time.Hour)}, rules, noon)
 	first, last := noon.Add(-60*24*time.Hour), noon.Add(-time.Hour)
 	want := Item{
-		ID: "ak_1", Last4: "9f3c", Label: "orders", Owner: "Acme", Stage: apikey.Warn, Enforce: policy.On,
+		ID: "ak_1", Last4: "9f3c", Label: "orders", Owner: "Acme", Stage: apikey.Warn, StageBy: "all", Enforce: policy.On,
 		Carriers: []string{"header:X-API-Key", "query:key"}, FirstUsed: &first, LastUsed: &last, Calls: 10,
 		Routes:     []RouteUse{{"GET", "/v1/orders/{id}", 7}, {"POST", "/v1/orders", 3}},
 		UserAgents: []string{"curl/8.7", python}, Sources: []string{"203.0.113.0/24", "198.51.100.0/24"},

@@ -15,10 +15,16 @@ import (
 
 // PlanRequest is a question: whose calls would fail if.
 type PlanRequest struct {
-	Stage apikey.Stage
-	// IDs are the apikeys that Stage would hold for; nil is all that have none
-	// of their own. With IDs only the calls made with them are counted.
-	IDs []string
+	Stage apikey.Stage // Inherit: as the calendar has it at At
+	// IDs are the apikeys that Stage would hold for, whatever stage they have;
+	// else it is a cohort, or a share of it, or all that have none of their own.
+	// Only the calls made with these apikeys are counted, unless it is all.
+	IDs    []string
+	Cohort string
+	Share  policy.Share
+	At     time.Time // the moment that is asked about; zero is now
+	// Routes are asked about in place of those in force; nil leaves these.
+	Routes []policy.Route
 	// Enforce asks about other enforcement too; Unset leaves it as it is.
 	Enforce policy.Enforce
 	Window  Window // of recorded calls; a zero end is now, a zero start 14 days before the end
@@ -31,16 +37,22 @@ const defaultPlanWindow = 14 * 24 * time.Hour
 // Undecidable add up to Calls.
 type Plan struct {
 	Stage       apikey.Stage   `json:"stage"`
+	Cohort      string         `json:"cohort,omitempty"`
+	Share       policy.Share   `json:"share,omitzero"`
+	At          *time.Time     `json:"at"` // the moment asked about; null: that of each call
 	Enforce     policy.Enforce `json:"enforce"`
 	Window      Window         `json:"window"`
 	Calls       int64          `json:"calls"`
 	Allowed     int64          `json:"allowed"`
 	WouldDeny   int64          `json:"would_deny"`
 	Undecidable int64          `json:"undecidable"`
-	Callers     []PlanCaller   `json:"callers"`   // whose calls would be refused, most first
-	Undecided   []PlanCaller   `json:"undecided"` // whose calls the record does not tell
-	NotCovered  []string       `json:"not_covered"`
-	APIKeys     PlanAPIKeys    `json:"apikeys"`
+	// Ambiguous calls are among those above: the strict rules refuse them once
+	// anything is enforced.
+	Ambiguous  int64        `json:"ambiguous"`
+	Callers    []PlanCaller `json:"callers"`   // whose calls would be refused, most first
+	Undecided  []PlanCaller `json:"undecided"` // whose calls the record does not tell
+	NotCovered []string     `json:"not_covered"`
+	APIKeys    PlanAPIKeys  `json:"apikeys"`
 }
 
 // PlanCaller is the calls of one caller to one operation that would be refused
@@ -56,12 +68,16 @@ type PlanCaller struct {
 // PlanAPIKeys counts the apikeys in the recorded calls.
 type PlanAPIKeys struct {
 	Seen      int `json:"seen"`
+	Refused   int `json:"refused"`   // with a call that would be
 	Mapped    int `json:"mapped"`    // to a client
 	Unclaimed int `json:"unclaimed"` // to none
 }
 
 // Plan asks the recorded calls again, under other rules.
 func (r *Road) Plan(ctx context.Context, q PlanRequest) (Plan, error) {
+	if q.At.IsZero() {
+		q.At = r.Now()
+	}
 	if q.Window.To.IsZero() {
 		q.Window.To = r.Now()
 	}
@@ -137,6 +153,7 @@ type planFold struct {
 	rules      *policy.Ruleset // as they would be
 	callers    callers
 	only       map[string]bool // apikeys that are asked about, nil: all
+	refused    map[string]struct{}
 	candidates map[operation][]*policy.Route
 	templates  traffic.Templates
 	plan       Plan
@@ -156,29 +173,67 @@ const (
 func newPlanFold(q PlanRequest, rules *policy.Ruleset, c callers) (*planFold, error) {
 	f := &planFold{
 		PlanRequest: q, callers: c, candidates: map[operation][]*policy.Route{},
-		denied: map[PlanCaller]int64{}, undecided: map[PlanCaller]int64{}, seen: map[string]struct{}{},
+		denied: map[PlanCaller]int64{}, undecided: map[PlanCaller]int64{}, seen: map[string]struct{}{}, refused: map[string]struct{}{},
 	}
-	if q.IDs != nil {
-		f.only = make(map[string]bool, len(q.IDs))
-		for _, id := range q.IDs {
-			if c.apikeys[id] == nil && !c.unlisted {
-				return nil, fmt.Errorf("apikey %s: %w", id, apikey.ErrNotFound)
+	if err := f.choose(rules); err != nil {
+		return nil, err
+	}
+	if q.Routes != nil {
+		drafted := *rules
+		rules = drafted.Build(q.Routes, nil)
+	}
+	f.rules = rules.With(f.change)
+	return f, nil
+}
+
+// choose finds the apikeys that are asked about.
+func (f *planFold) choose(rules *policy.Ruleset) error {
+	switch {
+	case f.IDs != nil:
+		f.only = make(map[string]bool, len(f.IDs))
+		for _, id := range f.IDs {
+			if f.callers.apikeys[id] == nil && !f.callers.unlisted {
+				return fmt.Errorf("apikey %s: %w", id, apikey.ErrNotFound)
 			}
 			f.only[id] = true
 		}
+	case f.Cohort != "" && rules.Campaign.Cohort(f.Cohort) == nil:
+		return fmt.Errorf("%s: %w", f.Cohort, policy.ErrNoCohort)
+	case f.Cohort != "" || f.Share != 0:
+		f.only = map[string]bool{}
+		for id, k := range f.callers.apikeys {
+			if rules.InCohort(k, f.Cohort, f.Share) {
+				f.only[id] = true
+			}
+		}
 	}
-	f.rules = rules.With(func(rs *policy.Ruleset) {
-		if q.IDs == nil && q.Stage != apikey.Inherit { // Inherit: as it is
-			rs.Stage = q.Stage
-		}
-		if q.Enforce != policy.Unset {
-			rs.Enforce = q.Enforce
-		}
-		if q.Stage == apikey.Brownout { // as if its windows were always
-			rs.Brownouts = []policy.Window{{To: time.Unix(1<<40, 0)}}
-		}
-	})
-	return f, nil
+	return nil
+}
+
+// change makes the rules those that are asked about.
+func (f *planFold) change(rs *policy.Ruleset) {
+	switch {
+	case f.IDs != nil || f.Stage == apikey.Inherit: // each has its own, or as it is
+	case f.Cohort == "" && f.Share == 0:
+		rs.Stage, rs.Since = f.Stage, f.At
+	default:
+		rs.Steps = append(rs.Steps, policy.Step{Cohort: f.Cohort, Share: f.Share, Stage: f.Stage, At: f.At, Set: f.At})
+	}
+	if f.Enforce != policy.Unset {
+		rs.Enforce = f.Enforce
+	}
+	if f.Stage == apikey.Brownout { // as if its windows were always
+		rs.Windows = []policy.Window{{To: time.Unix(1<<40, 0)}}
+	}
+}
+
+// moment is when a call is judged: at the moment asked about, or without one
+// when it was made.
+func (f *planFold) moment(made time.Time) time.Time {
+	if f.At.IsZero() {
+		return made
+	}
+	return f.At
 }
 
 // add asks about the calls of one row.
@@ -188,9 +243,12 @@ func (f *planFold) add(row traffic.Row) {
 	}
 	f.coverage.add(row.First, row.Last)
 	who := f.callerOf(row.Credential, row.Outcome)
-	call := policy.Call{Method: row.Method, Path: row.Template, Problem: problemOf(row.Outcome), At: row.Last}
+	call := policy.Call{Method: row.Method, Path: row.Template, Problem: problemOf(row.Outcome), At: f.moment(row.Last)}
 	decision, undecidable := f.decide(who, call, f.candidatesOf(row.Method, row.Template))
 	f.count(who, operation{row.Method, row.Template}, row.Calls, decision, undecidable)
+	if call.Problem != "" {
+		f.plan.Ambiguous += row.Calls
+	}
 }
 
 // addCall asks about one call of a traffic file.
@@ -200,9 +258,12 @@ func (f *planFold) addCall(o traffic.Observation) {
 	}
 	f.coverage.add(o.At, o.At)
 	who := f.callerOf(o.Credential, o.Outcome)
-	call := policy.Call{Method: o.Method, Path: o.Path, Problem: problemOf(o.Outcome), At: o.At}
+	call := policy.Call{Method: o.Method, Path: o.Path, Problem: problemOf(o.Outcome), At: f.moment(o.At)}
 	decision, undecidable := f.decide(who, call, []*policy.Route{f.rules.Match(o.Method, o.Path)})
 	f.count(who, operation{o.Method, f.templates.Of(o.Path)}, 1, decision, undecidable)
+	if call.Problem != "" {
+		f.plan.Ambiguous++
+	}
 }
 
 // decide asks policy about every route that the call may have been for, with the
@@ -248,6 +309,9 @@ func (f *planFold) count(who planned, op operation, calls int64, d policy.Decisi
 		group(f.undecided, PlanCaller{ID: who.id, Route: route, Reason: undecidable, Fix: undecidableFix(undecidable)}, calls)
 	case d.Denied():
 		f.plan.WouldDeny += calls
+		if who.apikey && len(f.refused) < maxPlanAPIKeys {
+			f.refused[who.id] = struct{}{}
+		}
 		group(f.denied, PlanCaller{ID: who.id, Route: route, Reason: d.Code, Fix: fixOf(who, op, d)}, calls)
 	default:
 		f.plan.Allowed += calls
@@ -260,9 +324,14 @@ func group(groups map[PlanCaller]int64, g PlanCaller, calls int64) {
 
 func (f *planFold) result() Plan {
 	p := f.plan
-	p.Stage, p.Enforce, p.Window = f.Stage, f.rules.EnforcementOf(nil, ""), f.Window
+	p.Stage, p.Cohort, p.Share, p.At = f.Stage, f.Cohort, f.Share, instant(f.At)
+	p.Enforce, p.Window = f.rules.EnforcementOf(nil, ""), f.Window
 	p.Callers, p.Undecided = listed(f.denied), listed(f.undecided)
 	p.NotCovered = f.coverage.missing(f.Window)
+	if silent := len(f.only) - len(f.seen); silent > 0 {
+		p.NotCovered = append(p.NotCovered, fmt.Sprintf("%d of %d apikeys, which made no call", silent, len(f.only)))
+	}
+	p.APIKeys.Refused = len(f.refused)
 	for id := range f.seen {
 		p.APIKeys.Seen++
 		if k := f.callers.apikeys[id]; k != nil && k.ClientID != "" {

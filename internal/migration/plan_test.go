@@ -160,11 +160,11 @@ func TestPlan(t *testing.T) {
 func TestAPlanForSomeCountsTheirCallsOnly(t *testing.T) {
 	rows := []traffic.Row{seen("ak_1", "GET", "/v1/x", 5), seen("ak_2", "GET", "/v1/x", 7), seen("cl_2", "GET", "/v1/x", 9, kind(traffic.KindClient)), seen("", "GET", "/v1/x", 11, kind(traffic.KindNone))}
 	p := planOf(t, PlanRequest{Stage: apikey.Retired, IDs: []string{"ak_1"}}, planRules(t, policy.Ruleset{Stage: apikey.Observe}), rows...)
-	if p.Calls != 5 || p.WouldDeny != 5 || p.APIKeys != (PlanAPIKeys{Seen: 1, Unclaimed: 1}) {
+	if p.Calls != 5 || p.WouldDeny != 5 || p.APIKeys != (PlanAPIKeys{Seen: 1, Refused: 1, Unclaimed: 1}) {
 		t.Errorf("%+v", p)
 	}
 	all := planOf(t, PlanRequest{Stage: apikey.Retired}, planRules(t, policy.Ruleset{Stage: apikey.Observe}), rows...)
-	if all.Calls != 32 || all.WouldDeny != 12 || all.Allowed != 20 || all.APIKeys != (PlanAPIKeys{Seen: 2, Mapped: 1, Unclaimed: 1}) {
+	if all.Calls != 32 || all.WouldDeny != 12 || all.Allowed != 20 || all.APIKeys != (PlanAPIKeys{Seen: 2, Refused: 2, Mapped: 1, Unclaimed: 1}) {
 		t.Errorf("%+v", all)
 	}
 	if all.Callers[0].ID != "ak_2" || all.Callers[0].Route != "GET /v1/x" || all.Callers[1].ID != "ak_1" {
@@ -240,7 +240,7 @@ func TestAPlanAgreesWithTheGatewayCallByCall(t *testing.T) {
 				rs.Enforce = q.Enforce
 			}
 			if q.Stage == apikey.Brownout {
-				rs.Brownouts = []policy.Window{{To: noon.Add(time.Hour)}}
+				rs.Windows = []policy.Window{{To: noon.Add(time.Hour)}}
 			}
 		})
 		who := known()

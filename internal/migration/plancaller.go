@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/offkey/offkey/internal/apikey"
 	"github.com/offkey/offkey/internal/client"
 	"github.com/offkey/offkey/internal/oauth"
 	"github.com/offkey/offkey/internal/policy"
@@ -104,9 +105,9 @@ func (f *planFold) apikeyCaller(who *planned, id string) {
 	case k != nil:
 		who.client = f.callers.clients[k.ClientID]
 	case f.callers.unlisted: // whoever wrote the file knew it
-		who.Principal = policy.Principal{Kind: policy.KnownAPIKey, ID: id}
+		who.Principal = policy.OfAPIKey(&apikey.Key{ID: id})
 	}
-	if f.only[id] {
+	if f.IDs != nil && f.only[id] {
 		who.Stage = f.Stage
 	}
 }
@@ -118,7 +119,7 @@ func (f *planFold) tokenCaller(who *planned, id, code string) {
 	who.Principal = policy.Principal{Kind: policy.TokenClient, ID: id, ClientID: id}
 	if k := f.callers.apikeys[id]; k != nil { // tokens that an apikey was exchanged for
 		who.Principal, who.scopeUnknown = policy.OfExchangedToken(cmp.Or(k.ClientID, id), nil, k), ReasonScopeUnknown
-		if f.only[id] {
+		if f.IDs != nil && f.only[id] {
 			who.Stage = f.Stage
 		}
 		return

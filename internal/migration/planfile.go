@@ -254,3 +254,19 @@ func (w fileRoute) route() (policy.Route, error) {
 	}
 	return r, nil
 }
+
+// RoutesDocument is routes as ReadRoutes reads them.
+func RoutesDocument(routes []policy.Route) any {
+	written := make([]fileRoute, 0, len(routes))
+	for _, r := range routes {
+		w := fileRoute{Match: r.Match(), Scopes: names(r.Scopes), Enforce: r.Enforce, ACR: r.ACR, MaxAge: seconds(r.MaxAge)}
+		if r.Open {
+			w.Auth = "none"
+		}
+		if r.DPoP {
+			w.DPoP = "required"
+		}
+		written = append(written, w)
+	}
+	return written
+}

@@ -97,7 +97,7 @@ func TestPlanFiles(t *testing.T) {
 	if p.Lines != 5 || p.Malformed != 3 || len(p.BadLines) != 3 || p.BadLines[0].Line != 6 || p.BadLines[2].Line != 8 {
 		t.Errorf("%d lines, %d malformed: %+v", p.Lines, p.Malformed, p.BadLines)
 	}
-	if p.Calls != 5 || p.WouldDeny != 3 || p.Allowed != 1 || p.Undecidable != 1 || p.APIKeys != (PlanAPIKeys{Seen: 2, Unclaimed: 2}) {
+	if p.Calls != 5 || p.WouldDeny != 3 || p.Allowed != 1 || p.Undecidable != 1 || p.APIKeys != (PlanAPIKeys{Seen: 2, Refused: 2, Unclaimed: 2}) {
 		t.Errorf("%+v", p.Plan)
 	}
 	if want := (PlanCaller{"a", "GET /v1/orders/{id}", 2, "apikey_retired", p.Callers[0].Fix}); p.Callers[0] != want {

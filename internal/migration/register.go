@@ -169,7 +169,7 @@ func errNotAccepted() *oauth.Error {
 // checkStage refuses apikeys whose stage no longer opens the upgrade, so that a
 // stolen one does not outlive its end.
 func (r *Road) checkStage(k *apikey.Key) error {
-	switch stage := r.Rules().StageOf(k.Stage); {
+	switch stage := r.Rules().StageOf(k, r.Now()); {
 	case stage.OpensUpgrade():
 		return nil
 	case stage == apikey.Retired:
@@ -197,7 +197,7 @@ func (r *Road) checkVouched(k *apikey.Key, seen *evidence) error {
 	if k.KnownBy == apikey.KnownByImport || r.Now().Sub(r.Vouched(k.ID)) <= recentEnough {
 		return nil
 	}
-	if seen.stale = !r.Rules().StageOf(k.Stage).Passes(); seen.stale {
+	if seen.stale = !r.Rules().StageOf(k, r.Now()).Passes(); seen.stale {
 		return nil
 	}
 	return oauth.InvalidToken("call the API with this apikey first, then register within 10 minutes: no success was seen lately")

@@ -85,7 +85,7 @@ func TestThePlanComesTrue(t *testing.T) {
 	}
 	checkSums(t, p)
 	all, err := w.Plan(w.ctx, PlanRequest{Stage: apikey.Retired, Window: Window{From: noon.Add(-60 * 24 * time.Hour)}})
-	if err != nil || all.Calls != 42 || all.WouldDeny != 22 || all.Allowed != 20 || all.APIKeys != (PlanAPIKeys{Seen: 2, Mapped: 1, Unclaimed: 1}) {
+	if err != nil || all.Calls != 42 || all.WouldDeny != 22 || all.Allowed != 20 || all.APIKeys != (PlanAPIKeys{Seen: 2, Refused: 2, Mapped: 1, Unclaimed: 1}) {
 		t.Fatalf("%+v, %v", all, err)
 	}
 	w.move(mapped.ID, apikey.Retired)

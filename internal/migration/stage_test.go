@@ -64,7 +64,7 @@ func TestSetStageOfAllLeavesThoseWithAStageOfTheirOwn(t *testing.T) {
 	if err != nil || s.Stage != apikey.UpgradeOnly || !s.StageSince.Equal(noon) || !s.StageUntil.Equal(until) {
 		t.Errorf("%+v, %v", s, err)
 	}
-	if rs := w.ruleset(); rs.StageOf(own.Stage) != apikey.Warn || rs.StageOf(apikey.Inherit) != apikey.UpgradeOnly {
+	if rs := w.ruleset(); rs.StageOf(own, noon) != apikey.Warn || rs.StageOf(nil, noon) != apikey.UpgradeOnly {
 		t.Errorf("%+v", rs)
 	}
 	// back, at once

@@ -47,7 +47,8 @@ func (r *Road) Status(ctx context.Context) (Status, error) {
 	if err != nil {
 		return Status{}, err
 	}
-	s := Status{Stage: rules.Stage, Since: instant(rules.Since), APIKeys: APIKeyCount{ByStage: map[string]int{}}}
+	stage, since := rules.StageOfAll(now)
+	s := Status{Stage: stage, Since: instant(since), APIKeys: APIKeyCount{ByStage: map[string]int{}}}
 	s.Next = sooner(nil, "the announced end of all apikeys", settings.StageUntil, now)
 	var page []string
 	count := func() error {
@@ -62,7 +63,7 @@ func (r *Road) Status(ctx context.Context) (Status, error) {
 	}
 	if err := r.eachAPIKey(ctx, func(k *apikey.Key) error {
 		s.APIKeys.Total++
-		s.APIKeys.ByStage[rules.StageOf(k.Stage).String()]++
+		s.APIKeys.ByStage[rules.StageOf(k, now).String()]++
 		s.Next = sooner(s.Next, "the announced end of apikey "+k.ID, k.Until, now)
 		if page = append(page, k.ID); len(page) == 1000 {
 			return count()

@@ -85,10 +85,8 @@ func (w *world) ruleset() *policy.Ruleset {
 	if err != nil {
 		w.Fatal(err)
 	}
-	rs := policy.Ruleset{Stage: s.Stage, Since: s.StageSince, Enforce: s.Enforce, UpstreamVouches: true}
-	if rs.Stage == apikey.Inherit {
-		rs.Stage = apikey.Observe
-	}
+	rs := s.Ruleset()
+	rs.UpstreamVouches = true
 	return rs.Build(w.rules, nil)
 }
 
@@ -187,3 +185,5 @@ func (w *world) audited() (actions []string) {
 	}
 	return actions
 }
+
+func did() audit.Event { return audit.Event{Actor: "test", Action: "test"} }

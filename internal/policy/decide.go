@@ -34,6 +34,7 @@ type Principal struct {
 	ID       string       // apikey id, or client id of a token
 	ClientID string       // the client that an apikey is mapped to, or the token's
 	Stage    apikey.Stage // the apikey's own stage
+	APIKey   *apikey.Key  // the apikey; nil where offkey does not know it
 	Scope    oauth.Scope  // of the token
 	DPoP     bool         // the token is bound to a key, which the caller has proved
 	ACR      string       // of the token's person; "" without one
@@ -54,7 +55,7 @@ func OfAPIKey(k *apikey.Key) Principal {
 	if k == nil {
 		return Principal{Kind: UnknownAPIKey}
 	}
-	return Principal{Kind: KnownAPIKey, ID: k.ID, ClientID: k.ClientID, Stage: k.Stage}
+	return Principal{Kind: KnownAPIKey, ID: k.ID, ClientID: k.ClientID, Stage: k.Stage, APIKey: k}
 }
 
 // OfExchangedToken is who calls with a token that an apikey was exchanged for;
@@ -63,7 +64,7 @@ func OfAPIKey(k *apikey.Key) Principal {
 func OfExchangedToken(clientID string, scope oauth.Scope, from *apikey.Key) Principal {
 	p := Principal{Kind: TokenClient, ID: clientID, ClientID: clientID, Scope: scope, Exchanged: true, Stage: apikey.Blocked}
 	if from != nil && !from.Suspended {
-		p.Stage = from.Stage
+		p.Stage, p.APIKey = from.Stage, from
 	}
 	return p
 }
@@ -134,35 +135,48 @@ func (rs *Ruleset) Decide(p Principal, c Call) Decision {
 // DecideOn is Decide for a call whose route is known, nil if it has none. The
 // plan asks it about recorded templates, which Match cannot find like a path.
 func (rs *Ruleset) DecideOn(route *Route, p Principal, c Call) Decision {
-	d := rs.decideStage(p, c.At)
+	stage := rs.stageHeld(p, c.At)
+	d := rs.decideStage(p, stage, c.At)
 	if d.Allow {
 		d = rs.decideRules(p, c, route, d)
 	}
 	d.Route = route
 	if p.Kind == KnownAPIKey || p.Kind == UnknownAPIKey {
-		d.Stage = rs.StageOf(p.Stage)
-		d.Announce = d.Allow && (d.Stage == apikey.Warn || d.Stage == apikey.Brownout)
+		d.Stage = stage
+		d.Announce = d.Allow && (stage == apikey.Warn || stage == apikey.Brownout)
 	}
 	return d
+}
+
+// stageHeld is the stage of the apikey that a call comes with, or that its token
+// stands for.
+func (rs *Ruleset) stageHeld(p Principal, at time.Time) apikey.Stage {
+	switch {
+	case p.Kind != KnownAPIKey && p.Kind != UnknownAPIKey && !p.Exchanged:
+		return apikey.Inherit
+	case p.Stage != apikey.Inherit:
+		return p.Stage
+	}
+	return rs.stageBeside(p.APIKey, at)
 }
 
 // decideStage answers what needs no route: a token that does not hold is
 // refused whatever is enforced, since nobody had one before offkey, and an
 // apikey past its stage is refused on every route, known or not.
-func (rs *Ruleset) decideStage(p Principal, at time.Time) Decision {
+func (rs *Ruleset) decideStage(p Principal, stage apikey.Stage, at time.Time) Decision {
 	switch p.Kind {
 	case BadToken:
 		return deny(http.StatusUnauthorized, cmp.Or(p.Bad, CodeInvalidToken))
 	case TokenClient:
-		if p.Exchanged && !rs.StageOf(p.Stage).OpensUpgrade() {
+		if p.Exchanged && !stage.OpensUpgrade() {
 			return deny(http.StatusUnauthorized, CodeInvalidToken)
 		}
 		if p.Fault == CodeCredentialConflict {
 			return deny(http.StatusUnauthorized, CodeCredentialConflict)
 		}
 	case KnownAPIKey:
-		switch stage := rs.StageOf(p.Stage); {
-		case stage == apikey.Brownout && rs.inBrownout(at):
+		switch {
+		case stage == apikey.Brownout && rs.inWindow(p.APIKey, at) != nil:
 			return deny(http.StatusUnauthorized, CodeAPIKeyBrownout)
 		case stage.Passes():
 		case stage == apikey.UpgradeOnly:
@@ -173,7 +187,7 @@ func (rs *Ruleset) decideStage(p Principal, at time.Time) Decision {
 			return deny(http.StatusUnauthorized, CodeAPIKeyBlocked)
 		}
 	case UnknownAPIKey:
-		if !rs.Stage.Passes() || (rs.Stage == apikey.Brownout && rs.inBrownout(at)) {
+		if !stage.Passes() || (stage == apikey.Brownout && rs.inWindow(nil, at) != nil) {
 			return deny(http.StatusUnauthorized, CodeAPIKeyUnknown)
 		}
 	}
@@ -235,13 +249,4 @@ func (rs *Ruleset) judgeRoute(p Principal, route *Route, at time.Time) Decision 
 		return allow(CodeToken)
 	}
 	return deny(http.StatusForbidden, CodeInsufficientScope) // RFC 6750 §3.1
-}
-
-func (rs *Ruleset) inBrownout(at time.Time) bool {
-	for _, w := range rs.Brownouts {
-		if !at.Before(w.From) && at.Before(w.To) {
-			return true
-		}
-	}
-	return false
 }

@@ -91,7 +91,7 @@ func short(d Decision) string {
 }
 
 func TestDecideOnStages(t *testing.T) {
-	brownout := []Window{{noon, noon.Add(10 * time.Minute)}}
+	brownout := []Window{{From: noon, To: noon.Add(10 * time.Minute)}}
 	tests := []struct {
 		name      string
 		all, own  apikey.Stage
@@ -117,7 +117,7 @@ func TestDecideOnStages(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			rs := rules(t, Ruleset{Stage: tt.all, Brownouts: tt.brownouts, UpstreamVouches: true})
+			rs := rules(t, Ruleset{Stage: tt.all, Campaign: Campaign{Windows: tt.brownouts}, UpstreamVouches: true})
 			for _, path := range []string{"/v1/orders/7", "/v1/health", "/no/route"} {
 				call := Call{Method: "GET", Path: path, At: tt.at}
 				d := rs.Decide(Principal{Kind: KnownAPIKey, ID: "ak_1", Stage: tt.own}, call)
@@ -317,7 +317,7 @@ func TestWhatHoldsForEveryDecision(t *testing.T) {
 
 func holdsForOne(t *testing.T, rs *Ruleset, p Principal, d Decision) {
 	t.Helper()
-	own := rs.StageOf(p.Stage)
+	own := rs.StageOf(&apikey.Key{Stage: p.Stage}, noon)
 	switch {
 	case d.Code == "":
 		t.Fatalf("%+v: no code", p)

@@ -22,23 +22,25 @@ import (
 type Ruleset struct {
 	Stage   apikey.Stage // of all: apikeys without a stage of their own, and unknown ones
 	Since   time.Time    // when Stage was set
+	Until   time.Time    // the announced end of all, zero when none is
 	Enforce Enforce      // of routes and clients without a setting of their own
 	// UpstreamVouches lets apikeys that offkey does not know reach the API
 	// while the stage of all passes, because the API itself judges them.
 	UpstreamVouches bool
 	ClientEnforce   map[string]Enforce // by client id
-	Brownouts       []Window
 	// Includes are the narrower scopes that a scope stands for too, as declared.
 	// Build adds to each what those include.
 	Includes map[string]oauth.Scope
+	// Campaign moves apikeys on from Stage, and back.
+	Campaign
 
-	routes []*Route // in the order in which they are tried
-	root   *node    // the same, as they are found
-	strict Enforce  // the strictest setting anywhere
+	routes  []*Route // in the order in which they are tried
+	root    *node    // the same, as they are found
+	strict  Enforce  // the strictest setting anywhere
+	cohorts []cohort // ready to decide
+	all     track    // of all, with Stage; empty: Stage alone
+	windows []Window // that are not paused
 }
-
-// Window is an announced time of refusal, From included, To not.
-type Window struct{ From, To time.Time }
 
 // Build makes the Ruleset ready to decide: fileRoutes keep their order and
 // come first, setRoutes follow by specificity. Everything is copied. A route
@@ -47,23 +49,23 @@ func (rs Ruleset) Build(fileRoutes, setRoutes []Route) *Ruleset {
 	set := ready(setRoutes)
 	slices.SortStableFunc(set, bySpecificity)
 	rs.routes = append(ready(fileRoutes), set...)
-	rs.ClientEnforce, rs.Brownouts = maps.Clone(rs.ClientEnforce), slices.Clone(rs.Brownouts)
+	rs.ClientEnforce, rs.Campaign = maps.Clone(rs.ClientEnforce), rs.Campaign.clone()
 	rs.Includes = allIncluded(rs.Includes)
 
 	rs.root = &node{}
 	for order, r := range rs.routes {
 		rs.root.plant(order, r)
 	}
-	rs.strict = rs.strictest()
+	rs.prepare()
 	return &rs
 }
 
 // With returns rs as it would be with other settings. The routes stay.
 func (rs *Ruleset) With(change func(*Ruleset)) *Ruleset {
 	other := *rs
-	other.ClientEnforce, other.Brownouts = maps.Clone(rs.ClientEnforce), slices.Clone(rs.Brownouts)
+	other.ClientEnforce, other.Campaign = maps.Clone(rs.ClientEnforce), rs.Campaign.clone()
 	change(&other)
-	other.strict = other.strictest()
+	other.prepare()
 	return &other
 }
 
@@ -142,11 +144,3 @@ func (rs *Ruleset) EnforcesEverywhere() bool {
 // Strictness is the strictest setting of any route or client. Ambiguous
 // targets are judged by it, since what they name cannot be told.
 func (rs *Ruleset) Strictness() Enforce { return max(rs.strict, Off) }
-
-// StageOf is the stage that holds for an apikey with that stage of its own.
-func (rs *Ruleset) StageOf(own apikey.Stage) apikey.Stage {
-	if own != apikey.Inherit {
-		return own
-	}
-	return rs.Stage
-}

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -14,7 +15,7 @@ import (
 	"github.com/offkey/offkey/internal/token"
 )
 
-const apikeyColumns = `id, fingerprint, last4, label, owner, contact, known_by, stage, stage_since, stage_until, suspended, client_id, created, revoked`
+const apikeyColumns = `id, fingerprint, last4, label, owner, contact, known_by, stage, stage_since, stage_until, suspended, client_id, created, revoked, prefix, cohort, extension`
 
 // APIKey returns the apikey with that id, or apikey.ErrNotFound.
 func (db *DB) APIKey(ctx context.Context, id string) (k *apikey.Key, err error) {
@@ -78,7 +79,7 @@ func (db *DB) apikeysByID(ctx context.Context, f apikey.Filter) (keys []*apikey.
 
 // ImportAPIKeys takes in apikeys that an operator vouches for, by their
 // fingerprints. One that is known keeps its id, stage and client; label, owner,
-// contact and last four are replaced where the import has any, and one that was learnt is
+// contact, last four and prefix are replaced where the import has any, and one that was learnt is
 // from now on imported. Bringing the same apikeys in again changes nothing and
 // leaves no audit entry.
 func (db *DB) ImportAPIKeys(ctx context.Context, keys []*apikey.Key, e audit.Event) (res apikey.ImportResult, err error) {
@@ -112,7 +113,7 @@ func (x *tx) importAPIKey(k *apikey.Key, res *apikey.ImportResult) error {
 		return err
 	}
 	merged := *old
-	for _, field := range []struct{ to, from *string }{{&merged.Label, &k.Label}, {&merged.Owner, &k.Owner}, {&merged.Contact, &k.Contact}, {&merged.Last4, &k.Last4}} {
+	for _, field := range []struct{ to, from *string }{{&merged.Label, &k.Label}, {&merged.Owner, &k.Owner}, {&merged.Contact, &k.Contact}, {&merged.Last4, &k.Last4}, {&merged.Prefix, &k.Prefix}} {
 		if *field.from != "" {
 			*field.to = *field.from
 		}
@@ -338,7 +339,9 @@ func (s *session) apikeys(to *[]*apikey.Key, query string, a ...any) error {
 		var fingerprint []byte
 		var stage string
 		var since, until, created, revoked int64
-		err := scan(&k.ID, &fingerprint, &k.Last4, &k.Label, &k.Owner, &k.Contact, &k.KnownBy, &stage, &since, &until, &k.Suspended, &k.ClientID, &created, &revoked)
+		var extension string
+		err := scan(&k.ID, &fingerprint, &k.Last4, &k.Label, &k.Owner, &k.Contact, &k.KnownBy, &stage, &since, &until, &k.Suspended, &k.ClientID, &created, &revoked,
+			&k.Prefix, &k.Cohort, &extension)
 		if err != nil {
 			return err
 		}
@@ -346,6 +349,9 @@ func (s *session) apikeys(to *[]*apikey.Key, query string, a ...any) error {
 			return fmt.Errorf("apikey %s: %w", k.ID, err)
 		}
 		if k.Stage, err = apikey.ParseStage(stage); err != nil {
+			return fmt.Errorf("apikey %s: %w", k.ID, err)
+		}
+		if k.Extension, err = readExtension(extension); err != nil {
 			return fmt.Errorf("apikey %s: %w", k.ID, err)
 		}
 		k.StageSince, k.Until, k.Created, k.Revoked = instant(since), instant(until), instant(created), instant(revoked)
@@ -365,20 +371,53 @@ func (x *tx) insertAPIKey(k *apikey.Key) error {
 	if k.Created.IsZero() {
 		k.Created = x.now
 	}
-	if _, err := x.exec(`INSERT INTO apikey (`+apikeyColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+	extension, err := writeExtension(k.Extension)
+	if err != nil {
+		return fmt.Errorf("apikey %s: %w", k.ID, err)
+	}
+	if _, err := x.exec(`INSERT INTO apikey (`+apikeyColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		k.ID, k.Fingerprint[:], k.Last4, k.Label, k.Owner, k.Contact, k.KnownBy, k.Stage.String(), micros(k.StageSince), micros(k.Until),
-		k.Suspended, k.ClientID, micros(k.Created), micros(k.Revoked)); err != nil {
+		k.Suspended, k.ClientID, micros(k.Created), micros(k.Revoked), k.Prefix, k.Cohort, extension); err != nil {
 		return fmt.Errorf("apikey %s: %w", k.ID, err)
 	}
 	return x.changed(ChangeAPIKey, k.ID)
 }
 
 func (x *tx) updateAPIKey(k *apikey.Key) error {
+	extension, err := writeExtension(k.Extension)
+	if err != nil {
+		return fmt.Errorf("apikey %s: %w", k.ID, err)
+	}
 	if _, err := x.exec(`UPDATE apikey SET last4 = ?, label = ?, owner = ?, contact = ?, known_by = ?, stage = ?, stage_since = ?, stage_until = ?,
-		suspended = ?, client_id = ?, revoked = ? WHERE id = ?`,
+		suspended = ?, client_id = ?, revoked = ?, prefix = ?, cohort = ?, extension = ? WHERE id = ?`,
 		k.Last4, k.Label, k.Owner, k.Contact, k.KnownBy, k.Stage.String(), micros(k.StageSince), micros(k.Until),
-		k.Suspended, k.ClientID, micros(k.Revoked), k.ID); err != nil {
+		k.Suspended, k.ClientID, micros(k.Revoked), k.Prefix, k.Cohort, extension, k.ID); err != nil {
 		return fmt.Errorf("apikey %s: %w", k.ID, err)
 	}
 	return x.changed(ChangeAPIKey, k.ID)
+}
+
+// readExtension and writeExtension keep an exception as a JSON object, "" for
+// none.
+func readExtension(text string) (e apikey.Extension, err error) {
+	if text == "" {
+		return e, nil
+	}
+	if err := json.Unmarshal([]byte(text), &e); err != nil {
+		return e, fmt.Errorf("extension: %w", err)
+	}
+	return e, nil
+}
+
+func writeExtension(e apikey.Extension) (string, error) {
+	if e == (apikey.Extension{}) {
+		return "", nil
+	}
+	for _, at := range []*time.Time{&e.Until, &e.Granted, &e.Taken} {
+		if !at.IsZero() {
+			*at = instant(micros(*at))
+		}
+	}
+	text, err := json.Marshal(e)
+	return string(text), err
 }

@@ -365,6 +365,8 @@ func TestTheReferenceNamesWhatIsPrinted(t *testing.T) {
 		{"routes", "test", "GET", "/v1/orders/1", "--client", "job"}, {"routes", "test", "GET", "/v1/orders/1", "--apikey", id}, {"routes", "test", "GET", "/v1/orders/1"},
 		{"apikeys", "map", id, "--client", "job"}, {"apikeys", "extend", id, "--until", "2033-01-31", "--reason", "agreed"},
 		{"scopes", "design"}, {"scopes", "infer"}, {"plan", "retired"}, {"plan", "observe", "--enforce", "on"}, {"stage", "set", "warn", "--apikey", id}, {"stage", "set", "warn", "--all", "--dry-run"},
+		{"stage", "cohorts", "set", "partners", "--owner", "Acme", "--share", "50%"}, {"stage", "cohorts", "set", "quiet", "--unused", "30d", "--dry-run"}, {"stage", "cohorts", "list"},
+		{"stage", "set", "warn", "--cohort", "partners", "--at", "2098-01-01"}, {"stage", "cohorts", "list"}, {"plan", "--at", "2098-01-02", "--cohort", "partners"}, {"stage", "cohorts", "delete", "partners"},
 		{"clients", "list"}, {"clients", "revoke", "job"}, {"clients", "delete", "job", "--yes"},
 		{"people", "groups", "set", "buyers", "--scopes", "read:orders", "--mfa", "any"}, {"people", "groups", "list"},
 		{"people", "invite", "ana", "--email", "ana@example.com", "--groups", "buyers", "--claim", "given_name=Ana"}, {"people", "set", "ana", "--add-group", "admins"},

@@ -104,6 +104,7 @@ func anAPIKey(id string) *apikey.Key {
 	return &apikey.Key{
 		ID: id, Fingerprint: secret.HashOf(id), Last4: "9f3k", Label: "checkout", Owner: "acme", Contact: "ops@acme.example", KnownBy: apikey.KnownByImport,
 		Stage: apikey.Warn, StageSince: noon, Until: noon.Add(time.Hour), Suspended: true, ClientID: "cl_7", Created: noon, Revoked: noon.Add(time.Minute),
+		Prefix: "sk_live_", Cohort: "partners", Extension: apikey.Extension{Until: kept(noon.Add(time.Hour)), Granted: kept(noon), By: "os:0", Reason: "agreed", Taken: kept(noon)},
 	}
 }
 

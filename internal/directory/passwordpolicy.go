@@ -1,10 +1,12 @@
 package directory
 
 import (
+	"crypto/sha256"
 	_ "embed"
 	"errors"
 	"fmt"
 	"slices"
+	"sort"
 	"strings"
 	"sync"
 	"unicode/utf8"
@@ -19,7 +21,8 @@ const (
 //go:embed commonpasswords.txt
 var commonPasswords string
 
-// common are the passwords that guessing begins with, in lower case.
+// common are passwords that guessing begins with and that no list of leaked ones
+// has as we compare them, in lower case.
 var common = sync.OnceValue(func() map[string]bool {
 	all := map[string]bool{}
 	for line := range strings.Lines(commonPasswords) {
@@ -30,6 +33,35 @@ var common = sync.OnceValue(func() map[string]bool {
 	return all
 })
 
+// leaked are the marks of the passwords that are found most often among leaked
+// ones, sorted: test/passwordlist makes them. They are searched where the program
+// lies in memory, and nothing is read beforehand.
+//
+//go:embed commonpasswords.bin
+var leaked string
+
+// markLength makes one password in ten million be taken for another.
+const markLength = 5
+
+// PasswordMark is what is kept of a password that guessing begins with, as
+// PlainPassword writes it.
+func PasswordMark(plain string) []byte {
+	sum := sha256.Sum256([]byte(plain))
+	return sum[:markLength]
+}
+
+// isCommon reports whether guessing begins with a password.
+func isCommon(plain string) bool {
+	if common()[plain] {
+		return true
+	}
+	mark := string(PasswordMark(plain))
+	at := func(i int) string { return leaked[i*markLength : (i+1)*markLength] }
+	n := len(leaked) / markLength
+	i := sort.Search(n, func(i int) bool { return at(i) >= mark })
+	return i < n && at(i) == mark
+}
+
 // ErrPassword is why a password may not be chosen. What is joined to it is for
 // whoever chose it.
 var ErrPassword = errors.New("choose another password")
@@ -39,7 +71,7 @@ var ErrPassword = errors.New("choose another password")
 // characters. The error never repeats the password.
 func CheckPassword(p *Person, password string) error {
 	length := utf8.RuneCountInString(password)
-	plain := plainPassword(password)
+	plain := PlainPassword(password)
 	switch {
 	case !utf8.ValidString(password) || strings.ContainsRune(password, 0):
 		return fmt.Errorf("%w: it has a character that is none", ErrPassword)
@@ -49,15 +81,15 @@ func CheckPassword(p *Person, password string) error {
 		return fmt.Errorf("%w: it has more than %d characters", ErrPassword, LongestPassword)
 	case isOwn(p, plain):
 		return fmt.Errorf("%w: it is your name or email address", ErrPassword)
-	case common()[plain] || isRow(plain):
+	case isCommon(plain) || isRow(plain):
 		return fmt.Errorf("%w: it is one of those that are guessed first", ErrPassword)
 	}
 	return nil
 }
 
-// plainPassword is a password as guesses are compared: in lower case, without
+// PlainPassword is a password as guesses are compared: in lower case, without
 // what is put at the end to please a policy.
-func plainPassword(password string) string {
+func PlainPassword(password string) string {
 	plain := strings.ToLower(normal(password))
 	if cut := strings.TrimRight(plain, "!?.,*#$@ "); cut != "" {
 		return cut

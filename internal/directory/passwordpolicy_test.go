@@ -61,9 +61,30 @@ func TestTheListHoldsWhatCanBeCompared(t *testing.T) {
 		t.Fatalf("it has %d lines", len(common()))
 	}
 	for password := range common() {
-		if plain := plainPassword(password); plain != password {
+		if plain := PlainPassword(password); plain != password {
 			t.Errorf("%q is compared as %q and so never found", password, plain)
 		}
+	}
+}
+
+// OWASP ASVS 6.2.4: three thousand that the length would let through.
+func TestTheListIsLongSortedAndCostsNothing(t *testing.T) {
+	n := len(leaked) / markLength
+	if n < 20_000 || len(leaked)%markLength != 0 {
+		t.Fatalf("%d bytes", len(leaked))
+	}
+	for i := 1; i < n; i++ {
+		if leaked[(i-1)*markLength:i*markLength] >= leaked[i*markLength:(i+1)*markLength] {
+			t.Fatalf("mark %d is not after the one before", i)
+		}
+	}
+	for _, password := range []string{"q1w2e3r4t5", "basketball", "liverpoolfc", "MyPassword", "Manchester!", "1qaz2wsx3edc", "motherlode", "sunshine1!!", "trustno1!!", "charlie123"} {
+		if err := CheckPassword(nil, password); !errors.Is(err, ErrPassword) {
+			t.Errorf("%s is let through", password)
+		}
+	}
+	if made := testing.AllocsPerRun(100, func() { isCommon("paper boats in the harbour") }); made > 1 {
+		t.Errorf("%v allocations", made)
 	}
 }
 

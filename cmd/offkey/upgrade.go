@@ -88,7 +88,7 @@ func (c *upgradeCmd) Run(ctx context.Context, t *terminal) error {
 		return err
 	}
 	t.done("key pair made here; the private half stays in %s", root)
-	client, err := c.register(ctx, t, apikey, key)
+	client, err := c.register(ctx, t, apikey, key, pending)
 	if err != nil {
 		return c.explain(err, pending)
 	}
@@ -207,7 +207,7 @@ func (c *upgradeCmd) preparedKey(root string) (key *jose.SigningKey, pending str
 
 // register sends the public half, and the apikey in the header of that one
 // request.
-func (c *upgradeCmd) register(ctx context.Context, t *terminal, apikey oauthclient.Secret, key *jose.SigningKey) (*oauthclient.Client, error) {
+func (c *upgradeCmd) register(ctx context.Context, t *terminal, apikey oauthclient.Secret, key *jose.SigningKey, pending string) (*oauthclient.Client, error) {
 	set, err := json.Marshal(jose.KeySet{Keys: []jose.PublicKey{key.Public()}})
 	if err != nil {
 		return nil, fmt.Errorf("encode the public key: %w", err)
@@ -218,11 +218,23 @@ func (c *upgradeCmd) register(ctx context.Context, t *terminal, apikey oauthclie
 	if err != nil {
 		return nil, err
 	}
+	if made.AccessToken != "" { // told once, so that it is on disk before anything else is done
+		registration := registrationFile{made.ManageURL, string(made.AccessToken)}
+		if err := writeJSONFile(filepath.Join(pending, "registration.json"), registration); err != nil {
+			return nil, err
+		}
+	}
 	return &oauthclient.Client{
 		ClientID: made.ClientID, Issuer: made.Issuer, TokenURL: made.TokenURL, Resource: made.Resource, API: c.API,
 		Scopes: made.Scopes, KeyFile: "key.pem", KeyID: key.ID(), Algorithm: string(key.Alg()), RegisteredAt: made.IssuedAt,
 		Pending: made.Pending, PendingScopes: made.PendingScopes,
 	}, nil
+}
+
+// registrationFile is how a client manages its registration (RFC 7592 §3).
+type registrationFile struct {
+	URL   string `json:"registration_client_uri"`
+	Token string `json:"registration_access_token"`
 }
 
 // explain adds what this command knows to a refused registration.

@@ -52,6 +52,10 @@ func TestUpgrade(t *testing.T) {
 				t.Errorf("proved itself by %+v, want a token without scope and then one with", requests)
 			}
 			checkPrivate(t, dir)
+			kept, err := os.ReadFile(filepath.Join(made.Dir, "registration.json"))
+			if err != nil || !strings.Contains(string(kept), `"registration_access_token": "manages `+made.ClientID) {
+				t.Errorf("registration.json holds %s, %v", kept, err)
+			}
 			client, err := oauthclient.LoadClient(dir, "")
 			if err != nil {
 				t.Fatal(err)

@@ -27,11 +27,11 @@ type trade struct {
 }
 
 // Register implements authserver.Registrar.
-func (t *trade) Register(ctx context.Context, presented string, md oauth.ClientMetadata, source netip.Addr) (*client.Client, error) {
+func (t *trade) Register(ctx context.Context, presented string, md oauth.ClientMetadata, access client.Credential, source netip.Addr) (*client.Client, error) {
 	if err := t.record(ctx, presented); err != nil {
 		return nil, err
 	}
-	c, err := t.road.Register(ctx, presented, md, source)
+	c, err := t.road.Register(ctx, presented, md, access, source)
 	if err != nil {
 		return nil, err
 	}

@@ -34,3 +34,6 @@ func (s *Server) CodeKey(w http.ResponseWriter, r *http.Request) {
 	}
 	writeJSON(w, http.StatusOK, oauth.Confirmation{JKT: jkt})
 }
+
+// AllowVouched sets how many clients one software statement may bring.
+func (s *Server) AllowVouched(n int) { s.mostVouched = n }

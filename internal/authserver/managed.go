@@ -77,7 +77,7 @@ func (s *Server) managedClient(r *http.Request) (*client.Client, secret.Text, er
 }
 
 func opensRegistration(c *client.Client, presented secret.Hash, now time.Time) bool {
-	if c == nil || c.Source != client.SourceRegistration {
+	if c == nil || c.Source != client.SourceRegistration && c.Source != client.SourceUpgrade {
 		return false
 	}
 	for _, cr := range c.Credentials {
@@ -109,6 +109,10 @@ func (s *Server) updateRegistration(w http.ResponseWriter, r *http.Request, c *c
 		if err := registration.Apply(md, c, now); err != nil {
 			return err
 		}
+		if c.Source == client.SourceUpgrade {
+			keepScopes(c, asked)
+			return nil
+		}
 		grantScopes(c, asked, allowed)
 		out.secret = giveSecret(c, now)
 		return nil
@@ -124,10 +128,33 @@ func (s *Server) checkUpdate(ctx context.Context, md *oauth.ClientMetadata, c *c
 	if md.SoftwareStatement != "" {
 		return unapproved(errors.New("in an update"))
 	}
+	if c.Source == client.SourceUpgrade {
+		return checkUpgradeUpdate(md)
+	}
 	if err := keepStatement(c, md); err != nil {
 		return err
 	}
 	return s.checkMetadata(ctx, md, !c.Quarantined)
+}
+
+// checkUpgradeUpdate: what took the place of an apikey stays what it is. Its keys
+// are where its operator has seen them.
+func checkUpgradeUpdate(md *oauth.ClientMetadata) error {
+	switch {
+	case md.JWKSURI != "":
+		return oauth.InvalidClientMetadata("jwks_uri is not taken for a client that was registered with an apikey: send the public keys as jwks")
+	case len(md.RedirectURIs) > 0:
+		return oauth.InvalidRedirectURI("redirect_uris: a client that was registered with an apikey has no browser to redirect")
+	}
+	return checkUpgrade(md)
+}
+
+// keepScopes leaves a client what it has and what waits for an operator, or as
+// much of both as it names.
+func keepScopes(c *client.Client, asked oauth.Scope) {
+	if !asked.IsZero() {
+		c.Scopes, c.PendingScopes = c.Scopes.Intersect(asked), c.PendingScopes.Intersect(asked)
+	}
 }
 
 // checkSameRegistration: an update names the client, and its secret if it names

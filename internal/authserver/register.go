@@ -20,9 +20,11 @@ import (
 type Registrar interface {
 	// Register makes the client that takes the place of an apikey. The metadata
 	// has been checked: private_key_jwt with a public key, client_credentials.
+	// access is the credential by which the client manages itself; a client that
+	// was registered before is returned without it.
 	// An apikey that does not open registration is an *oauth.Error
 	// invalid_token.
-	Register(ctx context.Context, apikey string, md oauth.ClientMetadata, source netip.Addr) (*client.Client, error)
+	Register(ctx context.Context, apikey string, md oauth.ClientMetadata, access client.Credential, source netip.Addr) (*client.Client, error)
 }
 
 // handleRegister is dynamic registration (RFC 7591 §3): with an apikey as the
@@ -59,14 +61,21 @@ func (s *Server) registerByAPIKey(w http.ResponseWriter, r *http.Request, apikey
 	if err != nil {
 		return upgraded{}, err
 	}
-	c, err := s.options.Registrar.Register(r.Context(), apikey, md, source)
+	text, access := newRegistrationAccess(s.options.Now())
+	c, err := s.options.Registrar.Register(r.Context(), apikey, md, access, source)
 	if err != nil {
 		if e, named := asOAuth(err); named && e.Status == http.StatusUnauthorized {
 			s.countGuess(source)
 		}
 		return upgraded{}, err
 	}
-	return upgradedTo(c, md), nil
+	resp := upgradedTo(c, md)
+	// The public keys of a client are no secret: whoever registers them again is
+	// not given the client.
+	if s.options.SelfRegistered != nil && slices.ContainsFunc(c.Credentials, func(cr client.Credential) bool { return cr.ID == access.ID }) {
+		resp.RegistrationAccessToken, resp.RegistrationClientURI = text.Reveal(), s.endpoint(pathRegister)+"/"+c.ID
+	}
+	return resp, nil
 }
 
 // errNoApikey answers a registration without credential. Its challenge is bare
@@ -106,14 +115,21 @@ func readMetadata(w http.ResponseWriter, r *http.Request) (oauth.ClientMetadata,
 	if err != nil {
 		return oauth.ClientMetadata{}, err
 	}
+	err = checkUpgrade(&md)
+	return md, err
+}
+
+// checkUpgrade holds metadata to what a client may be that takes the place of an
+// apikey.
+func checkUpgrade(md *oauth.ClientMetadata) error {
 	for _, check := range []func(*oauth.ClientMetadata) error{
 		checkRedirectURIs, checkStatement, checkAuthMethod, checkClientKeys, checkGrantTypes, checkPromises, checkRegisteredScope, checkNames,
 	} {
-		if err := check(&md); err != nil {
-			return oauth.ClientMetadata{}, err
+		if err := check(md); err != nil {
+			return err
 		}
 	}
-	return md, nil
+	return nil
 }
 
 // checkAuthMethod: what takes the place of an apikey is a key pair, and not

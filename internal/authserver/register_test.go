@@ -11,6 +11,7 @@ import (
 	"github.com/offkey/offkey/internal/authserver"
 	"github.com/offkey/offkey/internal/jose"
 	"github.com/offkey/offkey/internal/oauth"
+	"github.com/offkey/offkey/internal/secret"
 )
 
 // goodMetadata is what the upgrade command sends.
@@ -82,6 +83,17 @@ func TestChecklist178(t *testing.T) {
 		}
 		if w.road.source.String() != "192.0.2.1" {
 			t.Errorf("source %v", w.road.source)
+		}
+	})
+	t.Run("checklist_184 how the client manages itself is told once, to whoever made it", func(t *testing.T) {
+		var q *world
+		w := newWorld(t, func(o *authserver.Options) { o.SelfRegistered = lateStore{&q} })
+		a := w.register(t, "old-key", goodMetadata(t)).made()
+		if !secret.WellFormed(a.text("registration_access_token")) || a.text("registration_client_uri") != issuerURL+"/register/cl_new" {
+			t.Errorf("%s", a.body)
+		}
+		if a := w.register(t, "old-key", with(goodMetadata(t), "software_id", "again")).made(); a.json["registration_access_token"] != nil || a.json["registration_client_uri"] != nil {
+			t.Errorf("whoever has the public keys is given the client: %s", a.body)
 		}
 	})
 	t.Run("checklist_178 what the server adds is stated", func(t *testing.T) {

@@ -45,6 +45,13 @@ const (
 	mostUnused = 10_000
 )
 
+// The bounds of the clients of one software statement, which every copy of a
+// program carries: what is installed is used within a month.
+const (
+	vouchedLife = 30 * 24 * time.Hour
+	mostVouched = 100_000
+)
+
 // newRegistrationLimiter bounds how often a source registers on nobody's word.
 func newRegistrationLimiter() *limit.Limiter { return limit.New(1.0/60, 20, 1<<14) }
 
@@ -263,6 +270,14 @@ type handedOut struct {
 	secret, access secret.Text
 }
 
+// newRegistrationAccess makes a registration access token (RFC 7592 §3).
+func newRegistrationAccess(now time.Time) (secret.Text, client.Credential) {
+	text := secret.Generate(secret.KindRegistrationAccess)
+	return text, client.Credential{
+		ID: client.NewCredentialID(), Kind: client.KindRegistration, Hash: secret.HashOf(text.Reveal()), Created: now.UTC().Truncate(time.Microsecond),
+	}
+}
+
 // makeClient makes the client and stores it.
 func (s *Server) makeClient(ctx context.Context, md oauth.ClientMetadata, by voucher, source netip.Addr) (*client.Client, handedOut, error) {
 	now := s.options.Now().UTC().Truncate(time.Microsecond)
@@ -275,8 +290,9 @@ func (s *Server) makeClient(ctx context.Context, md oauth.ClientMetadata, by vou
 	if err := registration.Apply(md, c, now); err != nil {
 		return nil, handedOut{}, err
 	}
-	out := handedOut{access: secret.Generate(secret.KindRegistrationAccess)}
-	c.Credentials = append(c.Credentials, client.Credential{ID: client.NewCredentialID(), Kind: client.KindRegistration, Hash: secret.HashOf(out.access.Reveal()), Created: now})
+	text, access := newRegistrationAccess(now)
+	out := handedOut{access: text}
+	c.Credentials = append(c.Credentials, access)
 	out.secret = giveSecret(c, now)
 	asked, err := oauth.ParseScope(md.Scope)
 	if err != nil {
@@ -286,8 +302,12 @@ func (s *Server) makeClient(ctx context.Context, md oauth.ClientMetadata, by vou
 	if by.token != "" {
 		r.Token = secret.HashOf(by.token)
 	}
-	if !by.vouched {
+	switch {
+	case !by.vouched:
 		r.UnusedUntil, r.MostUnused = now.Add(unusedLife), mostUnused
+	case c.Statement != nil && by.token == "": // a token has its uses
+		r.UnusedUntil, r.MostVouched = now.Add(vouchedLife), s.mostVouched
+		r.Voucher = secret.HashOf(by.statement.Issuer + " " + string(c.Statement)).String()
 	}
 	detail := map[string]any{"name": c.Name, "redirect_uris": c.RedirectURIs, "source": source.String(), "on_the_word_of": onTheWordOf(by, nil)}
 	err = s.options.SelfRegistered.RegisterClient(ctx, r, func(c *client.Client, t *client.RegistrationToken) error {
@@ -304,7 +324,10 @@ func (s *Server) makeClient(ctx context.Context, md oauth.ClientMetadata, by vou
 		}
 		return nil
 	}, audit.Event{Actor: "client:" + c.ID, Action: "client.registered", Object: c.ID, Detail: detail})
-	if errors.Is(err, client.ErrTooManyUnused) {
+	switch {
+	case errors.Is(err, client.ErrTooManyVouched):
+		err = oauth.TemporarilyUnavailable("as many clients have registered with this software statement as this server allows: ask its operator").WithCause(err)
+	case errors.Is(err, client.ErrTooManyUnused):
 		err = oauth.TemporarilyUnavailable("too many clients have registered here and were not used yet: try again later").WithCause(err)
 	}
 	return c, out, err

@@ -428,6 +428,12 @@ func TestASoftwareStatementHoldsWhateverTheClientSays(t *testing.T) {
 	q.register(t, "", with(md, "software_statement", statement(map[string]any{"redirect_uris": []string{"data:x"}}))).refused(http.StatusBadRequest, "invalid_redirect_uri", "")
 	q.register(t, "", md).refused(http.StatusUnauthorized, "invalid_token", "")
 	q.token(nil, flat(asClient(good))...).refused(http.StatusUnauthorized, "invalid_client", "")
+	q.advance(time.Hour)
+	q.server.AllowVouched(3)
+	q.register(t, "", with(md, "software_statement", good)).made()
+	q.register(t, "", with(md, "software_statement", statement(map[string]any{"software_id": "shop", "client_name": "Shop", "scope": "read:orders"}))).
+		refused(http.StatusServiceUnavailable, "temporarily_unavailable", "software statement")
+	q.register(t, "", with(md, "software_statement", statement(map[string]any{"software_id": "shop 2", "scope": "read:orders"}))).made()
 	for range 20 { // at once, then one a minute
 		q.register(t, "", with(md, "software_statement", good))
 	}

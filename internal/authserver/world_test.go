@@ -402,7 +402,7 @@ func (r *road) Exchange(_ context.Context, apikey string, requested oauth.Scope,
 	return token.Authorization{Client: c, Scope: scope, Life: r.life, APIKeyID: c.APIKeyID}, nil
 }
 
-func (r *road) Register(_ context.Context, apikey string, md oauth.ClientMetadata, source netip.Addr) (*client.Client, error) {
+func (r *road) Register(_ context.Context, apikey string, md oauth.ClientMetadata, access client.Credential, source netip.Addr) (*client.Client, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.broken != nil {
@@ -416,6 +416,9 @@ func (r *road) Register(_ context.Context, apikey string, md oauth.ClientMetadat
 		ID: "cl_new", Name: md.ClientName, Status: client.Active, AuthMethod: md.TokenEndpointAuthMethod, Grants: md.GrantTypes,
 		Scopes: oauth.Scope{"read:orders"}, JWKSURI: md.JWKSURI, Created: time.Unix(1_800_000_000, 0),
 		SoftwareID: md.SoftwareID, SoftwareVersion: md.SoftwareVersion, SigningAlg: jose.Algorithm(md.TokenEndpointAuthSigningAlg),
+	}
+	if md.SoftwareID != "again" {
+		c.Credentials = append(c.Credentials, access)
 	}
 	switch md.SoftwareID {
 	case "second":

@@ -32,13 +32,18 @@ type Registration struct {
 	// none.
 	Token secret.Hash
 	// UnusedUntil is when the client is deleted if it was never used, zero for
-	// never. Clients that have it are counted, and there are at most MostUnused.
+	// never. Of those that nobody vouches for there are at most MostUnused.
 	UnusedUntil time.Time
 	MostUnused  int
+	// Voucher names what vouches for any number of clients, "" for nothing that
+	// does. Of each there are at most MostVouched, used or not.
+	Voucher     string
+	MostVouched int
 }
 
 // What a store answers about registrations.
 var (
 	ErrNoRegistrationToken = errors.New("no such registration token, or it is used up or expired")
+	ErrTooManyVouched      = errors.New("as many clients have registered on this word as may")
 	ErrTooManyUnused       = errors.New("too many clients have registered themselves and were not used yet")
 )

@@ -34,9 +34,10 @@ type Notifier interface {
 // scopes that its calls used; what could let a thief in waits for approval.
 // Source is where the request came from. Errors are *oauth.Error for the caller.
 //
-// Sending the same public keys again, as after an answer that was lost, returns
-// the client that they have made.
-func (r *Road) Register(ctx context.Context, value string, md oauth.ClientMetadata, source netip.Addr) (*client.Client, error) {
+// access is the credential by which the client manages itself from then on (RFC
+// 7592 §3). Sending the same public keys again, as after an answer that was lost,
+// returns the client that they have made, without it: they are public.
+func (r *Road) Register(ctx context.Context, value string, md oauth.ClientMetadata, access client.Credential, source netip.Addr) (*client.Client, error) {
 	k, err := r.upgradable(ctx, value)
 	if err != nil {
 		return nil, err
@@ -45,6 +46,7 @@ func (r *Road) Register(ctx context.Context, value string, md oauth.ClientMetada
 	if err != nil {
 		return nil, err
 	}
+	c.Credentials = append(c.Credentials, access)
 	seen, err := r.evidenceOf(ctx, k)
 	if err != nil {
 		return nil, err

@@ -35,7 +35,7 @@ func TestAnUpgradeMakesAClientForWhatTheAPIKeyDid(t *testing.T) {
 		t.Errorf("%+v", c)
 	case c.AuthMethod != oauth.AuthPrivateKeyJWT || c.Audience != client.Strict || !slices.Equal(c.Grants, []string{oauth.GrantClientCredentials}):
 		t.Errorf("%+v", c)
-	case len(c.Credentials) != 1 || c.Credentials[0].Key == nil || len(c.DefaultScopes) != 0:
+	case len(c.Credentials) != 2 || c.Credentials[0].Key == nil || c.Credentials[1].Kind != client.KindRegistration || len(c.DefaultScopes) != 0:
 		t.Errorf("%+v", c)
 	}
 	if mapped := w.key(k.ID); mapped.ClientID != c.ID || mapped.Bucket() != c.Bucket() { // G-27
@@ -80,7 +80,7 @@ func TestWhoMayNotUpgrade(t *testing.T) {
 			if tt.change != nil {
 				tt.change(w, k)
 			}
-			c, err := w.Register(w.ctx, tt.value, w.metadata(), w.source)
+			c, err := w.Register(w.ctx, tt.value, w.metadata(), anAccess(), w.source)
 			var refused *oauth.Error
 			if !errors.As(err, &refused) || refused.Code != oauth.CodeInvalidToken || refused.Status != http.StatusUnauthorized || !strings.Contains(refused.Description, tt.want) { // checklist_183
 				t.Fatalf("got %v, %v", c, err)
@@ -100,7 +100,7 @@ func TestInWhichStagesTheUpgradeIsOpen(t *testing.T) {
 			w := newWorld(t)
 			k := w.inUse(value)
 			w.move(k.ID, stage)
-			if _, err := w.Register(w.ctx, value, w.metadata(), w.source); (err == nil) != open {
+			if _, err := w.Register(w.ctx, value, w.metadata(), anAccess(), w.source); (err == nil) != open {
 				t.Errorf("error %v", err)
 			}
 		})
@@ -151,7 +151,7 @@ func TestALearntApikeyNeedsTheAPIsOwnWord(t *testing.T) {
 			if tt.ago > 0 {
 				w.accepted[k.ID] = w.now().Add(-tt.ago)
 			}
-			c, err := w.Register(w.ctx, value, w.metadata(), w.source)
+			c, err := w.Register(w.ctx, value, w.metadata(), anAccess(), w.source)
 			switch {
 			case tt.want == "" && err == nil:
 				t.Errorf("registered: %+v", c)
@@ -244,7 +244,7 @@ func TestOfTwoRegistrationsAtOnceOneIsTheFirst(t *testing.T) {
 	for i := range together {
 		wg.Go(func() {
 			<-start
-			c, err := w.Register(w.ctx, value, metadata[i], w.source)
+			c, err := w.Register(w.ctx, value, metadata[i], anAccess(), w.source)
 			if err != nil {
 				t.Error(err)
 			}
@@ -319,11 +319,11 @@ func TestTheSameKeysAgainAreTheSameClient(t *testing.T) {
 	w := newWorld(t)
 	w.inUse(value)
 	md := w.metadata()
-	first, err := w.Register(w.ctx, value, md, w.source)
+	first, err := w.Register(w.ctx, value, md, anAccess(), w.source)
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, err := w.Register(w.ctx, value, md, w.source)
+	again, err := w.Register(w.ctx, value, md, anAccess(), w.source)
 	if err != nil || again.ID != first.ID || again.Status != client.Active || w.clients() != 1 {
 		t.Errorf("%v, %v; %d clients", again, err, w.clients())
 	}
@@ -334,19 +334,19 @@ func TestTheSameKeysAgainAreTheSameClient(t *testing.T) {
 	if err := w.db.TouchClients(w.ctx, map[string]map[string]time.Time{first.ID: {first.Credentials[0].ID: w.now()}}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.Register(w.ctx, value, md, w.source); err != nil || len(w.told) != 2 {
+	if _, err := w.Register(w.ctx, value, md, anAccess(), w.source); err != nil || len(w.told) != 2 {
 		t.Errorf("%v; a client in use was told of again: %q", err, w.told)
 	}
 	// a disabled client does not come back by asking again
 	if _, err := w.db.UpdateClient(w.ctx, first.ID, func(c *client.Client) error { c.Status = client.Disabled; return nil }, audit.Event{}); err != nil {
 		t.Fatal(err)
 	}
-	if again, err = w.Register(w.ctx, value, md, w.source); err != nil || again.ID == first.ID || again.Status != client.Pending {
+	if again, err = w.Register(w.ctx, value, md, anAccess(), w.source); err != nil || again.ID == first.ID || again.Status != client.Pending {
 		t.Errorf("%+v, %v", again, err)
 	}
 	// nor does another apikey get it
 	w.inUse("live_another_0123456789")
-	if other, err := w.Register(w.ctx, "live_another_0123456789", md, w.source); err != nil || other.ID == first.ID || other.ID == again.ID {
+	if other, err := w.Register(w.ctx, "live_another_0123456789", md, anAccess(), w.source); err != nil || other.ID == first.ID || other.ID == again.ID {
 		t.Errorf("%+v, %v", other, err)
 	}
 }
@@ -357,7 +357,7 @@ func TestAnAPIKeyCannotFillTheStore(t *testing.T) {
 	for range maxClientsPerAPIKey {
 		w.register(value)
 	}
-	_, err := w.Register(w.ctx, value, w.metadata(), w.source)
+	_, err := w.Register(w.ctx, value, w.metadata(), anAccess(), w.source)
 	var refused *oauth.Error
 	if !errors.As(err, &refused) || refused.Code != oauth.CodeAccessDenied || refused.Status != http.StatusForbidden || w.clients() != maxClientsPerAPIKey {
 		t.Errorf("%v, %d clients", err, w.clients())
@@ -390,7 +390,7 @@ func TestMetadataThatIsRefused(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			_, err := w.Register(w.ctx, value, w.metadata(tt.change), w.source)
+			_, err := w.Register(w.ctx, value, w.metadata(tt.change), anAccess(), w.source)
 			var refused *oauth.Error
 			if !errors.As(err, &refused) || refused.Code != tt.code || refused.Status != http.StatusBadRequest || !strings.Contains(refused.Description, tt.want) {
 				t.Errorf("error %v", err)
@@ -467,7 +467,7 @@ func TestAStoreThatFailsIsNoAnswerAboutTheAPIKey(t *testing.T) {
 	if err := w.db.Close(); err != nil {
 		t.Fatal(err)
 	}
-	_, err := w.Register(w.ctx, value, oauth.ClientMetadata{}, netip.Addr{})
+	_, err := w.Register(w.ctx, value, oauth.ClientMetadata{}, anAccess(), netip.Addr{})
 	var failed *oauth.Error
 	if !errors.As(err, &failed) || failed.Code != oauth.CodeServerError || strings.Contains(fmt.Sprint(failed.Description), "closed") {
 		t.Errorf("error %v", err)

@@ -150,7 +150,7 @@ func (w *world) metadata(changes ...func(*oauth.ClientMetadata)) oauth.ClientMet
 // register registers a client that must be made.
 func (w *world) register(value string, changes ...func(*oauth.ClientMetadata)) *client.Client {
 	w.Helper()
-	c, err := w.Register(w.ctx, value, w.metadata(changes...), w.source)
+	c, err := w.Register(w.ctx, value, w.metadata(changes...), anAccess(), w.source)
 	if err != nil {
 		w.Fatalf("register: %v", err)
 	}
@@ -187,3 +187,8 @@ func (w *world) audited() (actions []string) {
 }
 
 func did() audit.Event { return audit.Event{Actor: "test", Action: "test"} }
+
+// anAccess is what a client manages itself by.
+func anAccess() client.Credential {
+	return client.Credential{ID: client.NewCredentialID(), Kind: client.KindRegistration, Hash: secret.HashOf("access")}
+}

@@ -24,7 +24,7 @@ func (db *DB) RegisterClient(ctx context.Context, r client.Registration, decide 
 		if err != nil {
 			return err
 		}
-		if err := x.checkUnused(r); err != nil {
+		if err := errors.Join(x.checkUnused(r), x.checkVouched(r)); err != nil {
 			return err
 		}
 		if err := decide(&c, token); err != nil {
@@ -33,8 +33,8 @@ func (db *DB) RegisterClient(ctx context.Context, r client.Registration, decide 
 		if err := x.insertClient(&c); err != nil {
 			return err
 		}
-		if !r.UnusedUntil.IsZero() {
-			if _, err := x.exec(`UPDATE client SET unused_until = ? WHERE id = ?`, micros(r.UnusedUntil), c.ID); err != nil {
+		if !r.UnusedUntil.IsZero() || r.Voucher != "" {
+			if _, err := x.exec(`UPDATE client SET unused_until = ?, vouched_by = ? WHERE id = ?`, micros(r.UnusedUntil), r.Voucher, c.ID); err != nil {
 				return err
 			}
 		}
@@ -61,15 +61,30 @@ func (x *tx) spendRegistrationToken(hash secret.Hash) (*client.RegistrationToken
 
 // checkUnused bounds what strangers can make grow.
 func (x *tx) checkUnused(r client.Registration) error {
-	if r.UnusedUntil.IsZero() {
+	if r.UnusedUntil.IsZero() || r.Voucher != "" {
 		return nil
 	}
 	var unused int
-	if err := x.one(`SELECT count(*) FROM client WHERE unused_until > 0`, nil, &unused); err != nil {
+	if err := x.one(`SELECT count(*) FROM client WHERE unused_until > 0 AND vouched_by = ''`, nil, &unused); err != nil {
 		return err
 	}
 	if unused >= r.MostUnused {
 		return client.ErrTooManyUnused
+	}
+	return nil
+}
+
+// checkVouched bounds what whoever has read a statement out of a program can.
+func (x *tx) checkVouched(r client.Registration) error {
+	if r.Voucher == "" {
+		return nil
+	}
+	var there int
+	if err := x.one(`SELECT count(*) FROM client WHERE vouched_by = ? AND vouched_by <> ''`, args{r.Voucher}, &there); err != nil {
+		return err
+	}
+	if there >= r.MostVouched {
+		return client.ErrTooManyVouched
 	}
 	return nil
 }

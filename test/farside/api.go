@@ -49,6 +49,7 @@ func (w *World) serveRegister(rw http.ResponseWriter, r *http.Request) {
 	answer := map[string]any{
 		"client_id": id, "client_name": metadata.ClientName, "client_id_issued_at": w.now().Unix(), "scope": scopes.String(),
 		"token_endpoint_auth_method": oauth.AuthPrivateKeyJWT, "grant_types": metadata.GrantTypes, "jwks": metadata.JWKS,
+		"registration_client_uri": w.IssuerURL + "/register/" + id, "registration_access_token": "manages " + id,
 	}
 	w.With(func(s *State) {
 		if s.Pending {

@@ -107,6 +107,25 @@ func testRegistration(t *testing.T, open Open) {
 			t.Error("it is still there")
 		}
 	})
+	t.Run("of the clients of one statement there are so many, used or not, and unused ones go", func(t *testing.T) {
+		// checklist_187 checklist_229
+		b := setUp(t, open)
+		until := b.clock.now().Add(time.Hour)
+		vouched := func(id, by string) error {
+			return register(b, client.Registration{Client: plainClient(id), UnusedUntil: until, Voucher: by, MostVouched: 2, MostUnused: 1})
+		}
+		b.ok(vouched("cl_1", "a"))
+		b.ok(vouched("cl_2", "a"))
+		b.is(vouched("cl_3", "a"), client.ErrTooManyVouched)
+		b.ok(vouched("cl_3", "b"))
+		b.ok(register(b, client.Registration{Client: plainClient("cl_4"), UnusedUntil: until, MostUnused: 1})) // is counted apart
+		b.ok(b.TouchClients(b.ctx(), map[string]map[string]time.Time{"cl_2": {"": b.clock.now()}}))
+		b.is(vouched("cl_5", "a"), client.ErrTooManyVouched)
+		_, err := b.Clean(b.ctx(), until.Add(time.Second), 100)
+		b.ok(err)
+		b.ok(vouched("cl_5", "a"))
+		b.is(vouched("cl_6", "a"), client.ErrTooManyVouched)
+	})
 	t.Run("clients that nobody uses are few, and go", func(t *testing.T) {
 		// checklist_187 checklist_229
 		b := setUp(t, open)

@@ -60,6 +60,11 @@ type Registration struct {
 	Pending       bool
 	PendingScopes []string
 	Reason        string
+	// ManageURL is where the client reads, changes and deletes its registration,
+	// with AccessToken as the bearer token (RFC 7592 §2). Both are empty where the
+	// issuer offers that not, and for a client that was registered before.
+	ManageURL   string
+	AccessToken Secret
 }
 
 // Issuer is where a registration would go, and for which API.
@@ -267,6 +272,8 @@ func readRegistration(doing string, a *answer, r RegisterRequest, issuer *Issuer
 		Status       string     `json:"offkey_status"`
 		Reason       string     `json:"offkey_reason"`
 		PendingScope string     `json:"offkey_pending_scope"`
+		ManageURL    string     `json:"registration_client_uri"`
+		AccessToken  Secret     `json:"registration_access_token"`
 	}
 	if err := json.Unmarshal(a.body, &body); err != nil {
 		return nil, bad("the answer is not the JSON of a registration")
@@ -288,9 +295,13 @@ func readRegistration(doing string, a *answer, r RegisterRequest, issuer *Issuer
 	if body.IssuedAt > 0 {
 		issued = time.Unix(body.IssuedAt, 0)
 	}
+	if requireSecureURL("registration_client_uri", body.ManageURL) != nil || !isVisible(string(body.AccessToken)) {
+		body.ManageURL, body.AccessToken = "", ""
+	}
 	return &Registration{
 		ClientID: body.ClientID, Name: printable(cmp.Or(body.Name, r.Name)), Issuer: issuer.Issuer, TokenURL: issuer.TokenURL,
 		Resource: issuer.Resource, Scopes: scopes, IssuedAt: issued.UTC(),
 		Pending: body.Status == "pending", PendingScopes: pending, Reason: printable(body.Reason),
+		ManageURL: body.ManageURL, AccessToken: body.AccessToken,
 	}, nil
 }

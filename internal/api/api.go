@@ -1,6 +1,7 @@
 // Package api is the management API: JSON over HTTP under /api/v1, on a socket
-// that only the user of the process and root can reach. Everything that the
-// commands of operators do, they do through it.
+// that only the user of the process and root can reach, and on the admin
+// listener for those who have a token for it. Everything that the commands of
+// operators and the console do, they do through it.
 //
 // A handler reads the request, calls one function, and writes. What stages,
 // plans and inventories mean is package migration's; here is who may ask, how
@@ -41,8 +42,8 @@ type Store interface {
 	Check(ctx context.Context) error
 }
 
-// Options are what the management API works with. All but Now and Log are
-// needed.
+// Options are what the management API works with. All but Bearers,
+// Now and Log are needed.
 type Options struct {
 	Store        Store
 	Road         Road
@@ -55,6 +56,7 @@ type Options struct {
 	Surroundings func() Surroundings
 	Verify       func(token string) (*token.Verified, error)
 	Fingerprint  func(apikey string) secret.Hash // under which an apikey is kept
+	Bearers      Bearers                         // nil: nobody asks from afar
 	Now          func() time.Time                // nil is time.Now
 	Log          *slog.Logger                    // nil drops it
 }
@@ -191,14 +193,28 @@ func (s *Server) endpoints() []endpoint {
 // seconds.
 const requestTimeout = 2 * time.Minute
 
-// Handler serves /api/v1 to connections that ConnContext has vouched for.
+// Remote serves /api/v1 to whoever sends a token for it.
+func (s *Server) Remote() http.Handler {
+	next := s.Handler()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c, err := s.admitBearer(r)
+		if err != nil {
+			s.writeProblem(w, r, err)
+			return
+		}
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), callerKey{}, c)))
+	})
+}
+
+// Handler serves /api/v1 to connections that ConnContext has vouched for, and
+// to requests that As has.
 func (s *Server) Handler() http.Handler {
 	mux, known := http.NewServeMux(), http.NewServeMux()
 	methods := map[string][]string{}
 	for _, e := range s.endpoints() {
 		method, path, _ := strings.Cut(e.pattern, " ")
 		methods[path] = append(methods[path], method)
-		mux.HandleFunc(method+" /api/v1"+path, s.handle(e.serve))
+		mux.HandleFunc(method+" /api/v1"+path, s.handle(e))
 	}
 	for path, allowed := range methods {
 		slices.Sort(allowed)
@@ -223,9 +239,13 @@ func (s *Server) Handler() http.Handler {
 }
 
 // handle makes an http.HandlerFunc of what returns its answer.
-func (s *Server) handle(serve func(*http.Request) (any, error)) http.HandlerFunc {
+func (s *Server) handle(e endpoint) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		body, err := serve(r)
+		if err := s.checkScope(r, e.pattern); err != nil {
+			s.writeProblem(w, r, err)
+			return
+		}
+		body, err := e.serve(r)
 		if err != nil {
 			s.writeProblem(w, r, err)
 			return

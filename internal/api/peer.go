@@ -55,12 +55,3 @@ func ConnContext(ctx context.Context, conn net.Conn) context.Context {
 	actor, err := PeerActor(conn)
 	return context.WithValue(ctx, peerKey{}, peer{actor, err})
 }
-
-// actorOf is who makes the request.
-func actorOf(ctx context.Context) (string, error) {
-	p, ok := ctx.Value(peerKey{}).(peer)
-	if !ok {
-		return "", errors.New("nobody has vouched for this connection")
-	}
-	return p.actor, p.err
-}

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"strconv"
+	"time"
 
 	"github.com/offkey/offkey/internal/apikey"
 	"github.com/offkey/offkey/internal/client"
@@ -24,6 +26,9 @@ type Problem struct {
 	Code   string `json:"code"` // stable, for scripts
 	Detail string `json:"detail"`
 	Fix    string `json:"fix,omitempty"`
+
+	challenge  string        // WWW-Authenticate
+	retryAfter time.Duration // 0: not said
 }
 
 func (p *Problem) Error() string {
@@ -82,6 +87,15 @@ func (s *Server) writeProblem(w http.ResponseWriter, r *http.Request, err error)
 	if p.Status >= http.StatusInternalServerError && r.Context().Err() == nil {
 		s.log.LogAttrs(r.Context(), slog.LevelError, "management request failed",
 			slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.Any("error", err))
+		if c, err := callerOf(r.Context()); err != nil || !c.all {
+			p = problem(p.Status, p.Code, "see the log of the server", "the server could not do it") // causes are for the machine's own
+		}
+	}
+	if p.challenge != "" {
+		w.Header().Set("WWW-Authenticate", p.challenge)
+	}
+	if p.retryAfter > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(int((p.retryAfter+time.Second-1)/time.Second)))
 	}
 	write(w, "application/problem+json", p.Status, p)
 }

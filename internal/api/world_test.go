@@ -125,16 +125,18 @@ func newWorldWith(t testing.TB, configuration string) *world {
 	return w
 }
 
-func (w *world) handler() http.Handler {
+func (w *world) handler() http.Handler { return w.server(nil).Handler() }
+
+func (w *world) server(bearers api.Bearers) *api.Server {
 	verifier := token.NewVerifier(token.VerifierOptions{Issuer: issuerURL, Audience: resourceURL, Ring: w.ring.Current, Revocations: w.revoked, Now: w.now})
 	server, err := api.New(api.Options{
 		Store: w.db, Road: w.road, People: w.people, Links: links{w}, Keyring: w.ring, Config: fileOf{w}, Trust: trustOf{w}, Ruleset: w.rules, Verify: verifier.Verify,
-		Surroundings: func() api.Surroundings { return w.around }, Fingerprint: w.pepper.Fingerprint, Now: w.now,
+		Surroundings: func() api.Surroundings { return w.around }, Fingerprint: w.pepper.Fingerprint, Now: w.now, Bearers: bearers,
 	})
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	return server.Handler()
+	return server
 }
 
 func (w *world) serve() {

@@ -62,6 +62,7 @@ type App struct {
 	metrics   *prometheus.Registry
 	addresses Addresses
 
+	admin   *admin
 	issuing *authserver.Metrics
 	road    *migration.Road
 	flows   atomic.Pointer[flows]
@@ -85,6 +86,7 @@ func Start(ctx context.Context, cfg *config.Loaded, l *Listeners, o Options) (*A
 	a := &App{Options: o, metrics: newMetrics(), issuing: authserver.NewMetrics(), failed: make(chan error, 8)}
 	a.replays, a.nonces = token.NewReplays(), token.NewNonces([]byte(rand.Text()))
 	a.metrics.MustRegister(a.issuing.Collectors()...)
+	a.admin = newAdmin(cfg, l, o.Now())
 	if l.MTLS != nil {
 		_, a.mtlsPort, _ = net.SplitHostPort(l.MTLS.Addr().String())
 	}
@@ -222,12 +224,12 @@ func (a *App) serve(cfg *config.Loaded, l *Listeners) error {
 		a.addresses.MTLS = URLOf(l.MTLS, "https")
 		a.listen(&a.calls, "mtls", plainServer(issuing, a.Log), tls.NewListener(l.MTLS, a.certs.asking()))
 	}
-	a.listen(&a.watch, "admin", plainServer(http.HandlerFunc(adminNotYet), a.Log), l.Admin)
 	a.listen(&a.watch, "ops", plainServer(opsHandler(&a.health, a.metrics), a.Log), l.Ops)
 	management, err := a.managementAPI()
 	if err != nil {
 		return errors.Join(err, socket.Close())
 	}
+	a.listen(&a.watch, "admin", plainServer(a.adminHandler(management, http.HandlerFunc(adminNotYet)), a.Log), l.Admin)
 	server := plainServer(management.Handler(), a.Log)
 	server.ConnContext = api.ConnContext
 	a.listen(&a.watch, "socket", server, socket)

@@ -194,7 +194,7 @@ func (a *App) buildIssuer(cfg *config.Loaded, f *flows) (*authserver.Server, err
 	}
 	f.trust = a.federation(cfg, trusted)
 	o := authserver.Options{
-		Issuer: cfg.Issuer, Resource: cfg.Gateway.Resource, Resources: resourcesOf(cfg),
+		Issuer: cfg.Issuer, Resource: cfg.Gateway.Resource, Resources: append(resourcesOf(cfg), a.admin.resource),
 		Clients: f.clients, Spender: a.db, KeySets: federation.NewKeySets(fetcher, 1000, a.Now),
 		Federation:  f.trust,
 		Ring:        a.views.ring.Current,

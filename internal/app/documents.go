@@ -20,6 +20,7 @@ import (
 // a person has let in, so that operators see them and can stop them; what they
 // are is always what their document says.
 type clientFinder struct {
+	builtIn   map[string]*client.Client
 	rows      *client.Cache
 	documents *federation.ClientDocuments // nil: off
 	scopes    func() oauth.Scope          // of the API
@@ -35,7 +36,7 @@ const maxKeptSeen = 10_000
 
 // clientsOf makes the finder of a configuration.
 func (a *App) clientsOf(cfg *config.Loaded) (*clientFinder, error) {
-	f := &clientFinder{rows: a.views.clients, scopes: a.apiScopes, db: a.db, now: a.Now, kept: map[string]struct{}{}}
+	f := &clientFinder{builtIn: a.admin.clients, rows: a.views.clients, scopes: a.apiScopes, db: a.db, now: a.Now, kept: map[string]struct{}{}}
 	if cfg.Features.ClientIDMetadata != "on" {
 		return f, nil
 	}
@@ -51,6 +52,9 @@ func (a *App) clientsOf(cfg *config.Loaded) (*clientFinder, error) {
 
 // Client implements authserver.Clients.
 func (f *clientFinder) Client(ctx context.Context, id string) (*client.Client, error) {
+	if c, ok := f.builtIn[id]; ok {
+		return c, nil
+	}
 	if f.documents == nil || !f.documents.Names(id) {
 		return f.rows.Client(ctx, id)
 	}

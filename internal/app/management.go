@@ -15,7 +15,7 @@ func (a *App) managementAPI() (*api.Server, error) {
 	return api.New(api.Options{
 		Store: a.db, Road: road{a.road, a.recorder}, People: a.views.people, Links: peopleLinks{a}, Keyring: a.views.ring, Config: configuration{a}, Trust: trust{a},
 		Ruleset: a.views.rules.Load, Surroundings: a.surroundings, Verify: a.verify,
-		Fingerprint: a.data.pepper.Fingerprint, Now: a.Now, Log: a.Log,
+		Fingerprint: a.data.pepper.Fingerprint, Bearers: a.bearers(), Now: a.Now, Log: a.Log,
 	})
 }
 

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/offkey/offkey/internal/api"
 	"github.com/offkey/offkey/internal/apikey"
 	"github.com/offkey/offkey/internal/client"
 	"github.com/offkey/offkey/internal/config"
@@ -52,7 +53,7 @@ func newViews(db *store.DB, master *secret.MasterKey, ring *keyring.Manager, cfg
 		db: db, log: log, now: now, ring: ring,
 		apikeys: apikey.NewIndex(), revocations: new(token.Revocations),
 		clients: client.NewCache(db.Client, clientCacheSize),
-		people:  directory.New(directory.Options{Store: db, Master: master, Now: now}),
+		people:  directory.New(directory.Options{Store: db, Master: master, Now: now, OperatorScopes: api.Scopes()}),
 	}
 	v.file.Store(cfg)
 	return v

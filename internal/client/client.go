@@ -48,6 +48,7 @@ const (
 
 	SourceRegistration = "registration" // registered by itself (RFC 7591 §3)
 	SourceDocument     = "document"     // its client_id is the URL of its metadata
+	SourceBuiltIn      = "built-in"     // a part of offkey
 )
 
 // Client is a registered client. The zero value may do nothing.
@@ -80,6 +81,10 @@ type Client struct {
 	Created         time.Time    `json:"created"`
 	LastUsed        time.Time    `json:"last_used,omitzero"`
 	Credentials     []Credential `json:"credentials"`
+
+	// FirstParty is a part of offkey: nobody is asked whether it may do what they
+	// came to it for. It is never stored, and nobody can register it.
+	FirstParty bool `json:"-"`
 
 	Details
 }

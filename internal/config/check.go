@@ -316,6 +316,9 @@ func (c *checker) clientCertificates() {
 	if t.CertificateHeader != "" && strings.Trim(t.CertificateHeader, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-") != "" {
 		c.add("tls.client_certificate_header", fmt.Sprintf("is %q, which is no name of a header", t.CertificateHeader), "write it as Client-Cert")
 	}
+	if c.l.Listen.AdminURL != "" {
+		c.identifier("listen.admin_url", c.l.Listen.AdminURL)
+	}
 	if t.MTLSURL != "" {
 		c.identifier("tls.mtls_url", t.MTLSURL)
 	}

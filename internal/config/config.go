@@ -48,6 +48,8 @@ type Listen struct {
 	MTLS    string `yaml:"mtls" doc:"The endpoints of the issuer once more, with a client certificate asked for. Empty: off. Needs tls.mode: files." boot:"true"`
 	Admin   string `yaml:"admin" doc:"Console and management API; keep it off public addresses." boot:"true"`
 	Ops     string `yaml:"ops" doc:"/livez, /readyz and /metrics." boot:"true"`
+
+	AdminURL string `yaml:"admin_url" doc:"URL at which operators reach the console and the management API. Default: http:// and where admin listens." boot:"true"`
 }
 
 // TLS is how the gateway and issuer listeners are protected.

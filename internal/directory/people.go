@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/offkey/offkey/internal/audit"
+	"github.com/offkey/offkey/internal/oauth"
 	"github.com/offkey/offkey/internal/secret"
 )
 
@@ -22,6 +23,9 @@ type Options struct {
 	Hasher *Hasher           // nil: as many at a time as there are cores
 	Now    func() time.Time  // nil: time.Now
 	Teller Teller            // nil: nobody is told of changes
+	// OperatorScopes are what members of a group with RoleAdmin may hand on
+	// beside the scopes of their groups: those of offkey's own API.
+	OperatorScopes oauth.Scope
 	// Capacity is how many people are kept in memory; 0 is 20,000.
 	Capacity int
 }
@@ -44,7 +48,14 @@ func New(o Options) *Directory {
 	if o.Capacity <= 0 {
 		o.Capacity = 20_000
 	}
-	return &Directory{Options: o, cache: newCache(o.Store.Standing, o.Capacity)}
+	load := func(ctx context.Context, id string) (*Standing, error) {
+		s, err := o.Store.Standing(ctx, id)
+		if err == nil && s.Has(RoleAdmin) {
+			s.MayGrant = s.MayGrant.Union(o.OperatorScopes)
+		}
+		return s, err
+	}
+	return &Directory{Options: o, cache: newCache(load, o.Capacity)}
 }
 
 // Standing returns a person with what their groups say, or ErrNotFound. It is

@@ -103,6 +103,8 @@ func judgeConsent(q session.Request, f facts) need {
 	switch {
 	case scope.IsZero() && !q.Ask.Scope.IsZero():
 		return needConsent // the page says that there is nothing to allow
+	case f.client.FirstParty && f.client.Confidential():
+		return needNothing
 	case !q.Demand.Prompts("consent") && !f.client.Quarantined && assured(q, f.client) && f.consent.Covers(scope, session.FingerprintOf(f.client)):
 		return needNothing
 	}

@@ -38,7 +38,7 @@ func TestPushedRequests(t *testing.T) {
 	w.add(app())
 	request := func(pairs ...string) url.Values { return usual(append([]string{"client_id", "site"}, pairs...)...) }
 	alice := w.signIn("pe_alice")
-	t.Run("checklist_134 a pushed request is answered as it was pushed", func(t *testing.T) {
+	t.Run("checklist_134 checklist_214 a pushed request is answered as it was pushed, with iss", func(t *testing.T) {
 		w.t = t
 		uri := w.push(header, request("state", "pushed", "nonce", "n"))
 		v := &visit{p: w}

@@ -11,9 +11,9 @@ import (
 	"testing"
 	"time"
 
-	cdpbrowser "github.com/chromedp/cdproto/browser"
 	"github.com/chromedp/chromedp"
 	"github.com/offkey/offkey/test/binary"
+	"github.com/offkey/offkey/test/chromium"
 )
 
 func TestMain(m *testing.M) { binary.Main(m) }
@@ -60,7 +60,7 @@ func call(t *testing.T, url, apikey, bearer string) int {
 // TestUpgradePage is the way of a caller without a terminal: the apikey is shown
 // to the page, the browser makes the key pair, and what it saves works.
 func TestUpgradePage(t *testing.T) {
-	findChromium(t)
+	chromium.Need(t)
 	server := binary.Up(t, keyedAPI(t))
 	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) { // until the API has vouched for it
 		if status := call(t, server.Gateway+"/v1/orders", apikey, ""); status != http.StatusOK {
@@ -77,46 +77,45 @@ func TestUpgradePage(t *testing.T) {
 	w := &world{t: t, issuer: strings.Replace(server.Issuer, "127.0.0.1", "localhost", 1)}
 	b := w.browser()
 	b.open("/upgrade")
-	b.see("#apikey")
-	b.looksRight("upgrade")
+	b.See("#apikey")
+	b.LooksRight("upgrade")
 
-	b.typed("#apikey", "wrong_0123456789")
-	b.click("#upgrade-check")
-	b.see("#upgrade-problem")
-	if said := says[string](b, `document.getElementById("upgrade-problem").textContent`); !strings.Contains(said, "not known here") {
+	b.Type("#apikey", "wrong_0123456789")
+	b.Click("#upgrade-check")
+	b.See("#upgrade-problem")
+	if said := chromium.Says[string](b.Browser, `document.getElementById("upgrade-problem").textContent`); !strings.Contains(said, "not known here") {
 		t.Errorf("a wrong apikey: %s", said)
 	}
-	b.do(chromedp.Evaluate[chromedp.Void](`document.getElementById("apikey").value = ""`))
-	b.typed("#apikey", apikey)
-	b.click("#upgrade-check")
-	b.see("#held-last4")
-	if last4 := says[string](b, `document.getElementById("held-last4").textContent`); last4 != "...0123" {
+	b.Do(chromedp.Evaluate[chromedp.Void](`document.getElementById("apikey").value = ""`))
+	b.Type("#apikey", apikey)
+	b.Click("#upgrade-check")
+	b.See("#held-last4")
+	if last4 := chromium.Says[string](b.Browser, `document.getElementById("held-last4").textContent`); last4 != "...0123" {
 		t.Errorf("it shows %q", last4)
 	}
-	b.looksRight("upgrade-held")
-	b.typed("#client-name", "billing-worker")
-	b.click("#upgrade-register")
-	b.do(chromedp.Poll[chromedp.Void](`document.getElementById("made-token").textContent !== ""`))
-	if said := says[string](b, `document.getElementById("made-token").textContent`); !strings.HasPrefix(said, "granted") {
+	b.LooksRight("upgrade-held")
+	b.Type("#client-name", "billing-worker")
+	b.Click("#upgrade-register")
+	b.Do(chromedp.Poll[chromedp.Void](`document.getElementById("made-token").textContent !== ""`))
+	if said := chromium.Says[string](b.Browser, `document.getElementById("made-token").textContent`); !strings.HasPrefix(said, "granted") {
 		t.Fatalf("the first token: %s\n%s", said, server.Log())
 	}
-	b.looksRight("upgrade-made")
-	if left := says[string](b, `document.getElementById("apikey").value`); left != "" {
+	b.LooksRight("upgrade-made")
+	if left := chromium.Says[string](b.Browser, `document.getElementById("apikey").value`); left != "" {
 		t.Error("the apikey stays in the page")
 	}
-	id := says[string](b, `document.getElementById("made-id").textContent`)
+	id := chromium.Says[string](b.Browser, `document.getElementById("made-id").textContent`)
 	for _, language := range []string{"python", "node", "go", "java", "dotnet"} {
-		lines := says[string](b, `document.querySelector("[data-lines=`+language+`]").textContent`)
+		lines := chromium.Says[string](b.Browser, `document.querySelector("[data-lines=`+language+`]").textContent`)
 		if strings.Contains(lines, "_ID%") || strings.Contains(lines, "%SCOPE%") || !strings.Contains(lines, id) && language != "go" {
 			t.Errorf("%s: %s", language, lines)
 		}
 	}
 
 	dir := t.TempDir()
-	_, err := chromedp.Call(b.ctx, cdpbrowser.SetDownloadBehavior, cdpbrowser.SetDownloadBehaviorParams{Behavior: cdpbrowser.SetDownloadBehaviorBehaviorAllow, DownloadPath: dir})
-	w.ok(err)
-	b.click("#save-key")
-	b.click("#save-client")
+	b.SavesTo(dir)
+	b.Click("#save-key")
+	b.Click("#save-client")
 	for _, name := range []string{"key.pem", "client.json"} {
 		path := filepath.Join(dir, name)
 		for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {

@@ -1,29 +1,17 @@
-// Package browser drives the pages of the issuer in a real Chromium: what a
-// policy, a cookie, a form and a passkey are is decided there and nowhere else.
+// Package browser drives the pages of the issuer in a real Chromium.
 package browser
 
 import (
-	"context"
-	"crypto/hmac"
-	"crypto/sha1"
-	"encoding/base32"
-	"encoding/binary"
-	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/chromedp/cdproto/emulation"
-	"github.com/chromedp/cdproto/webauthn"
-	"github.com/chromedp/chromedp"
 	"github.com/offkey/offkey/internal/audit"
 	"github.com/offkey/offkey/internal/client"
 	"github.com/offkey/offkey/internal/directory"
@@ -32,6 +20,7 @@ import (
 	"github.com/offkey/offkey/internal/session"
 	"github.com/offkey/offkey/internal/signin"
 	"github.com/offkey/offkey/internal/store"
+	"github.com/offkey/offkey/test/chromium"
 )
 
 const password = "paper boats in the harbour"
@@ -52,21 +41,6 @@ type world struct {
 	mu      sync.Mutex
 	next    session.Request
 	answers []*session.Answer
-}
-
-// findChromium skips, or fails where nothing may be missing.
-func findChromium(t *testing.T) string {
-	t.Helper()
-	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
-		if path, err := exec.LookPath(name); err == nil {
-			return path
-		}
-	}
-	if os.Getenv("OFFKEY_TEST_EXTRAS") == "1" {
-		t.Fatal("chromium is missing: run `make setup`")
-	}
-	t.Skip("chromium is missing: run `make setup`, then this test runs too")
-	return ""
 }
 
 func newWorld(t *testing.T) *world {
@@ -190,120 +164,24 @@ func (w *world) withApp() {
 	w.t.Helper()
 	key := directory.NewTOTPSecret()
 	w.app = directory.TOTPText(key)
-	w.ok(w.people.SetTOTP(w.t.Context(), w.ana.ID, w.people.SealTOTP(w.ana.ID, key), codeOf(w.t, w.app, time.Now().Add(-30*time.Second))))
+	w.ok(w.people.SetTOTP(w.t.Context(), w.ana.ID, w.people.SealTOTP(w.ana.ID, key), chromium.CodeOf(w.t, w.app, time.Now().Add(-30*time.Second))))
 }
 
-// codeOf is what an app shows (RFC 6238 §4.2).
-func codeOf(t *testing.T, text string, at time.Time) string {
-	t.Helper()
-	key, err := base32.StdEncoding.WithPadding(base32.NoPadding).DecodeString(strings.ReplaceAll(text, " ", ""))
-	if err != nil {
-		t.Fatal(err)
-	}
-	mac := hmac.New(sha1.New, key)
-	_ = binary.Write(mac, binary.BigEndian, at.Unix()/30)
-	sum := mac.Sum(nil)
-	return fmt.Sprintf("%06d", binary.BigEndian.Uint32(sum[sum[19]&15:])&0x7fffffff%1_000_000)
-}
-
-// browser is one Chromium with a profile of its own.
+// browser is a Chromium before this issuer.
 type browser struct {
-	w   *world
-	ctx context.Context
+	*chromium.Browser
+	w *world
 }
 
-func (w *world) browser() *browser {
-	w.t.Helper()
-	options := append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.ExecPath(findChromium(w.t)), chromedp.UserDataDir(w.t.TempDir()), chromedp.Flag("no-sandbox", true), chromedp.Flag("disable-gpu", true),
-		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true), chromedp.Flag("hide-scrollbars", true))
-	allocated, cancel := chromedp.NewExecAllocator(context.Background(), options...)
-	w.t.Cleanup(cancel)
-	tab, cancelTab := chromedp.NewContext(allocated)
-	w.t.Cleanup(cancelTab)
-	w.ok(chromedp.Do(tab)) // starts it, without the limit below
-	ctx, done := context.WithTimeout(tab, 90*time.Second)
-	w.t.Cleanup(done)
-	b := &browser{w, ctx}
-	b.size(1024, 768)
-	return b
-}
+func (w *world) browser() *browser { w.t.Helper(); return &browser{chromium.Start(w.t), w} }
 
-func (b *browser) do(steps ...chromedp.Action[chromedp.Void]) {
-	b.w.t.Helper()
-	if err := chromedp.Do(b.ctx, steps...); err != nil {
-		where, _ := chromedp.Run(context.WithoutCancel(b.ctx), chromedp.Location())
-		b.w.t.Fatalf("at %s: %v", where, err)
-	}
-}
-
-func (b *browser) open(path string) { b.w.t.Helper(); b.do(chromedp.Navigate(b.w.issuer + path)) }
-func (b *browser) see(css string)   { b.w.t.Helper(); b.do(chromedp.WaitVisible(css)) }
-func (b *browser) click(css string) {
-	b.w.t.Helper()
-	b.do(chromedp.WaitVisible(css), chromedp.Click(css))
-}
-func (b *browser) typed(css, s string) {
-	b.w.t.Helper()
-	b.do(chromedp.WaitVisible(css), chromedp.SendKeys(css, s))
-}
-
-func (b *browser) size(width, height int64) { b.do(chromedp.EmulateViewport(width, height)) }
+// open goes to a page of the issuer.
+func (b *browser) open(path string) { b.w.t.Helper(); b.Open(b.w.issuer + path) }
 
 // login fills the sign-in page.
 func (b *browser) login() {
 	b.w.t.Helper()
-	b.typed("#username", "ana")
-	b.typed("#password", password)
-	b.click("#login-submit")
-}
-
-// looks sets what people prefer to look at.
-func (b *browser) looks(scheme string) {
-	b.w.t.Helper()
-	_, err := chromedp.Call(b.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
-		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
-	})
-	b.w.ok(err)
-}
-
-// withoutScripts switches JavaScript off.
-func (b *browser) withoutScripts() {
-	b.w.t.Helper()
-	_, err := chromedp.Call(b.ctx, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
-	b.w.ok(err)
-}
-
-// withAuthenticator plugs in something that holds passkeys and verifies its
-// user.
-func (b *browser) withAuthenticator() {
-	b.w.t.Helper()
-	_, err := chromedp.Call(b.ctx, webauthn.Enable, webauthn.EnableParams{})
-	b.w.ok(err)
-	_, err = chromedp.Call(b.ctx, webauthn.AddVirtualAuthenticator, webauthn.AddVirtualAuthenticatorParams{Options: &webauthn.VirtualAuthenticatorOptions{
-		Protocol: webauthn.AuthenticatorProtocolCtap2, Transport: webauthn.AuthenticatorTransportInternal,
-		HasResidentKey: true, HasUserVerification: true, IsUserVerified: true, AutomaticPresenceSimulation: true,
-	}})
-	b.w.ok(err)
-}
-
-// says evaluates an expression in the page.
-func says[T any](b *browser, expression string) T {
-	b.w.t.Helper()
-	v, err := chromedp.Run(b.ctx, chromedp.Evaluate[T](expression))
-	b.w.ok(err)
-	return v
-}
-
-// shoot takes a picture for whoever wants to look at the pages: with
-// OFFKEY_SCREENSHOTS=DIR they are written there.
-func (b *browser) shoot(name string) {
-	b.w.t.Helper()
-	dir := os.Getenv("OFFKEY_SCREENSHOTS")
-	if dir == "" {
-		return
-	}
-	raw, err := chromedp.Run(b.ctx, chromedp.FullScreenshot(100))
-	b.w.ok(err)
-	b.w.ok(os.WriteFile(filepath.Join(dir, name+".png"), raw, 0o600))
+	b.Type("#username", "ana")
+	b.Type("#password", password)
+	b.Click("#login-submit")
 }

@@ -45,6 +45,9 @@ var dialects = map[string]*dialect{
 // no body of an answer.
 const headerProblem = "X-Offkey-Problem"
 
+// headerToRemove lists headers for Envoy to take from the call.
+const headerToRemove = "X-Envoy-Auth-Headers-To-Remove"
+
 // asksAbout finds the dialect of a question, and for one that puts the target
 // of the call into its own, that target.
 func asksAbout(requestURI string) (d *dialect, target string) {
@@ -107,6 +110,7 @@ func (c *call) becomeOriginal(d *dialect, target string) bool {
 	}
 	delete(o.Header, "Content-Length") // of a body that is not here
 	o.ContentLength, o.Body = 0, http.NoBody
+	o.TLS = nil // of the proxy, not of the caller
 	c.r = o
 	return o.RequestURI != ""
 }
@@ -115,7 +119,7 @@ func (c *call) becomeOriginal(d *dialect, target string) bool {
 func (c *call) answerAsker() {
 	c.target = policy.ParseTarget(c.r.RequestURI)
 	switch {
-	case !isMethod(c.r.Method) || !fitsRequestLine(c.r):
+	case !isUsualMethod(c.r.Method) && !isMethod(c.r.Method), !fitsRequestLine(c.r):
 		c.refuse(codeTargetRefused)
 	case !c.admits():
 	case strings.HasPrefix(c.target.Path, reservedPrefix):
@@ -146,7 +150,7 @@ func (c *call) passToAsker() {
 	c.renewNonce(h)
 	if c.asker.removes {
 		if names := c.toRemove(h); len(names) > 0 {
-			h["X-Envoy-Auth-Headers-To-Remove"] = []string{strings.Join(names, ",")}
+			h[headerToRemove] = []string{strings.Join(names, ",")}
 		}
 	}
 	h["Content-Length"] = zeroLength

@@ -183,6 +183,8 @@ type call struct {
 	asker    *dialect     // of the proxy that asks about the call; nil: the call itself came
 	original http.Request // that it asks about
 
+	certificate string // of the caller, as Envoy tells it; "" elsewhere
+
 	forwarder forwarder
 }
 
@@ -213,6 +215,10 @@ func (c *call) serve() {
 	}
 	c.target = policy.ParseTarget(c.r.RequestURI)
 	c.source, c.trusted = c.g.sourceOf(c.r)
+	if c.trusted && isCheck(c.r) {
+		c.serveCheck()
+		return
+	}
 	if c.admits() && !c.servedHere() && c.passes() {
 		c.forward()
 	}

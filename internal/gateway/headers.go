@@ -111,8 +111,17 @@ func (g *Gateway) sourceOf(r *http.Request) (source netip.Addr, trusted bool) {
 	if !g.trusts(peer) {
 		return peer, false
 	}
+	return g.callerBehind(peer, r.Header), true
+}
+
+// callerBehind is the caller, who is at peer or, if that is a trusted proxy,
+// behind it.
+func (g *Gateway) callerBehind(peer netip.Addr, h http.Header) (source netip.Addr) {
 	source = peer
-	lines := r.Header["X-Forwarded-For"]
+	if !g.trusts(peer) {
+		return source
+	}
+	lines := h["X-Forwarded-For"]
 	for i := len(lines) - 1; i >= 0; i-- {
 		rest := lines[i]
 		for rest != "" {
@@ -124,14 +133,14 @@ func (g *Gateway) sourceOf(r *http.Request) (source netip.Addr, trusted bool) {
 			}
 			addr, err := netip.ParseAddr(strings.TrimSpace(last))
 			if err != nil {
-				return source, true // what is further left was said by nobody we trust
+				return source // what is further left was said by nobody we trust
 			}
 			if source = addr.Unmap(); !g.trusts(source) {
-				return source, true
+				return source
 			}
 		}
 	}
-	return source, true
+	return source
 }
 
 func (g *Gateway) trusts(addr netip.Addr) bool {

@@ -132,7 +132,7 @@ func lastOf(lines []string) string {
 // checkCertificate: the certificate of the caller is the one that the token is
 // bound to (RFC 8705 §3).
 func (c *call) checkCertificate(x5t string) *oauth.Error {
-	ders, err := c.g.Certificates(c.r)
+	ders, err := c.certificates()
 	switch {
 	case err != nil:
 		return errNoCertificate.WithCause(err)
@@ -142,6 +142,15 @@ func (c *call) checkCertificate(x5t string) *oauth.Error {
 		return errOtherHolder
 	}
 	return nil
+}
+
+// certificates are those of the caller, which Envoy tells beside its headers.
+func (c *call) certificates() ([][]byte, error) {
+	if c.certificate != "" {
+		const name = "Certificate"
+		return token.ForwardedCertificates(http.Header{name: {c.certificate}}, name)
+	}
+	return c.g.Certificates(c.r)
 }
 
 // badTokenCode is the code of a refusal for a token that does not hold.

@@ -213,6 +213,8 @@ func (a *App) buildIssuer(cfg *config.Loaded, f *flows) (*authserver.Server, err
 	a.letClientsRegister(cfg, fetcher, &o)
 	o.ClientDocuments, o.KeepClient = f.clients.documents != nil, f.clients.keep
 	a.letPeopleGrant(cfg, f, &o)
+	o.Leaks, o.LeakReports, o.LeakScanning = a.road, cfg.Leaks.Report, cfg.Leaks.GitHub
+	o.ScanningKey = federation.NewScanningKeys(trusted, "", a.Now).Key
 	if cfg.Migration.Upgrade != "off" {
 		t := &trade{road: a.road, record: a.recordUse, seal: a.sealerFor(cfg)}
 		o.Registrar, o.Exchanger, o.Holders = t, t, t

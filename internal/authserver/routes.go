@@ -23,6 +23,9 @@ const (
 	pathLogout        = "/logout"
 	pathLogoutDone    = "/logout/done" // where a browser comes back that was asked
 
+	pathLeaks         = "/leaks" // reports of leaked credentials
+	pathLeaksScanning = "/leaks/github"
+
 	pathDeviceAuthorize = "/device/authorize"
 	pathDevice          = "/device" // a page of signin's
 )
@@ -74,6 +77,12 @@ func (s *Server) makeRoutes(prefix string) map[string]http.Handler {
 		routes[prefix+pathLogout] = methods{http.MethodGet: s.handleLogout, http.MethodPost: s.handleLogout}
 		routes[prefix+pathLogoutDone] = methods{http.MethodGet: s.handleLogoutDone}
 		routes[prefix+pathPAR] = cors(post(s.handlePAR))
+	}
+	if s.options.Leaks != nil && takesReports(s.options.LeakReports) {
+		routes[prefix+pathLeaks] = post(s.handleLeakReport)
+	}
+	if s.options.Leaks != nil && s.options.ScanningKey != nil && takesReports(s.options.LeakScanning) {
+		routes[prefix+pathLeaksScanning] = post(s.handleSecretScanning)
 	}
 	if s.device != nil {
 		routes[prefix+pathDeviceAuthorize] = cors(post(s.handleDeviceAuthorize))

@@ -10,6 +10,7 @@ package authserver
 
 import (
 	"context"
+	"crypto/ecdsa"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -94,6 +95,12 @@ type Options struct {
 	// Fetch gets a document that a client names, through the guard; nil: none.
 	Fetch     func(ctx context.Context, url string) ([]byte, error)
 	Exchanger Exchanger // nil: apikeys are not exchanged
+	// Leaks takes reports of leaked credentials: from anybody as LeakReports says,
+	// from GitHub's secret scanning, whose keys are ScanningKey's, as LeakScanning
+	// says. nil: from nobody.
+	Leaks                     LeakDesk
+	LeakReports, LeakScanning string
+	ScanningKey               func(ctx context.Context, id string) (*ecdsa.PublicKey, error)
 	// Browser is where people answer, and what follows is needed with it. nil: no
 	// authorization endpoint, and nothing else that people take part in.
 	Browser Browser
@@ -165,6 +172,7 @@ type Server struct {
 	pushes        *limit.Limiter // by public clients, by source
 	registrations *limit.Limiter // on nobody's word, by source
 	mostVouched   int            // clients of one software statement
+	leaks         leakDoors
 	silent        *limit.Limiter // codes that nobody was asked for, by session and client
 }
 
@@ -174,7 +182,7 @@ func New(o Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("authorization server: %w", err)
 	}
-	s := &Server{options: o, base: strings.TrimSuffix(o.Issuer, "/"), failures: clientauth.NewFailures(o.Limits), compatLog: limit.New(1.0/3600, 1, 1<<10), revokes: limit.New(10, 200, 1<<14), pushes: newPushLimiter(), registrations: newRegistrationLimiter(), silent: newSilentLimiter(), mostVouched: mostVouched}
+	s := &Server{options: o, base: strings.TrimSuffix(o.Issuer, "/"), failures: clientauth.NewFailures(o.Limits), compatLog: limit.New(1.0/3600, 1, 1<<10), revokes: limit.New(10, 200, 1<<14), pushes: newPushLimiter(), registrations: newRegistrationLimiter(), silent: newSilentLimiter(), mostVouched: mostVouched, leaks: newLeakDoors()}
 	s.auth, err = clientauth.New(clientauth.Options{
 		Issuer: o.Issuer, TokenEndpoint: s.endpoint(pathToken), Clients: o.Clients, Spender: o.Spender, KeySets: o.KeySets, Federation: o.Federation,
 		Failures: s.failures, Now: o.Now, AssertionLife: o.AssertionLife, ClientCAs: o.ClientCAs, Failed: o.Metrics.authFailed, Compat: s.compatUsed, Used: s.usage.note,

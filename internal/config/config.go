@@ -36,6 +36,7 @@ type Config struct {
 	Migration      Migration      `yaml:"migration"`
 	People         People         `yaml:"people"`
 	Trust          []Trust        `yaml:"trust" doc:"Other issuers whose tokens stand for a client. Declared here they are read-only elsewhere."`
+	Leaks          Leaks          `yaml:"leaks"`
 	Email          Email          `yaml:"email"`
 	Telemetry      Telemetry      `yaml:"telemetry"`
 	Clients        []Client       `yaml:"clients" doc:"Clients declared here are read-only elsewhere."`
@@ -208,6 +209,12 @@ type Migration struct {
 type Calendar struct {
 	Deprecated Date `yaml:"deprecated" doc:"Since when apikeys are deprecated."`
 	Sunset     Date `yaml:"sunset" doc:"When apikeys stop working; not before deprecated."`
+}
+
+// Leaks is who may say that a credential has leaked, and what comes of it.
+type Leaks struct {
+	Report string `yaml:"report" enum:"off,tell,block" doc:"Reports from anybody, at /leaks of the issuer. tell: on record, and the owner is told. block: it is stopped too, which can be taken back. Default: off; apikeys that can be guessed could be stopped by whoever guesses."`
+	GitHub string `yaml:"github" enum:"off,tell,block" doc:"Messages of GitHub's secret scanning, at /leaks/github of the issuer; likewise. Default: off."`
 }
 
 // Email is how the owners of apikeys are told what is made with them.

@@ -153,3 +153,9 @@ type Opening struct {
 	// strangers may come again and again.
 	Quiet bool
 }
+
+// Reported is a credential that somebody outside says has leaked.
+type Reported struct {
+	Credential string
+	Where      string // a URL, as they say
+}

@@ -182,7 +182,7 @@ func TestReportsOfStrangersStopOnceAndTellOnce(t *testing.T) {
 	k := w.learnt("an-apikey-0123456789")
 	stranger := netip.MustParseAddr("198.51.100.7")
 	for range 3 {
-		ours, err := w.TakeReports(w.ctx, leak.ByReport, stranger, []Reported{{"unknown-0123456789", ""}, {"an-apikey-0123456789", "https://x.example/\x1b[2J"}}, true)
+		ours, err := w.TakeReports(w.ctx, leak.ByReport, stranger, []leak.Reported{{Credential: "unknown-0123456789"}, {Credential: "an-apikey-0123456789", Where: "https://x.example/\x1b[2J"}}, true)
 		if err != nil || !slices.Equal(ours, []bool{false, true}) {
 			t.Fatalf("%v, %v", ours, err)
 		}
@@ -200,7 +200,7 @@ func TestReportsOfStrangersStopOnceAndTellOnce(t *testing.T) {
 	if _, err := w.CloseLeak(w.ctx, all[0].ID, "", "os:0", true); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.TakeReports(w.ctx, leak.ByReport, stranger, []Reported{{"an-apikey-0123456789", ""}}, false); err != nil {
+	if _, err := w.TakeReports(w.ctx, leak.ByReport, stranger, []leak.Reported{{Credential: "an-apikey-0123456789"}}, false); err != nil {
 		t.Fatal(err)
 	}
 	if k, err := w.db.APIKey(w.ctx, k.ID); err != nil || k.Stage != apikey.Inherit {

@@ -8,16 +8,10 @@ import (
 	"github.com/offkey/offkey/internal/leak"
 )
 
-// Reported is a credential that somebody outside says has leaked.
-type Reported struct {
-	Credential string
-	Where      string // a URL, as they say
-}
-
 // TakeReports puts on record those of the credentials that are ours, stops them
 // where block says so, and tells their owners, once each. The answers say which
 // were ours, in order. A failure leaves the rest undone.
-func (r *Road) TakeReports(ctx context.Context, by string, from netip.Addr, reports []Reported, block bool) (ours []bool, err error) {
+func (r *Road) TakeReports(ctx context.Context, by string, from netip.Addr, reports []leak.Reported, block bool) (ours []bool, err error) {
 	ours = make([]bool, len(reports))
 	actor := "stranger:" + networkOf(from)
 	if by == leak.ByGitHub {

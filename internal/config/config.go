@@ -135,7 +135,7 @@ type Gateway struct {
 	// ScopeIncludes are the scopes that a broader one stands for too.
 	ScopeIncludes map[string][]string `yaml:"scope_includes" doc:"Scopes that a broader one stands for too on every route, as in {manage:orders: [read:orders]}."`
 	// PreflightOrigins matter once routes are enforced.
-	PreflightOrigins []string `yaml:"preflight_origins" doc:"Origins whose CORS preflights pass without a credential once routes are enforced, as in https://app.example.com."`
+	PreflightOrigins []string `yaml:"preflight_origins" doc:"Origins whose CORS preflights pass without a credential once routes are enforced, and whose pages can read why offkey refuses a call, as in https://app.example.com."`
 }
 
 // Upstream is one API.

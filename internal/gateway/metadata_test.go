@@ -181,4 +181,17 @@ func TestG21Preflight(t *testing.T) {
 	if got := w.send("GET", "/v1/orders", "Origin: https://app.example.com", "Access-Control-Request-Method: GET"); got.StatusCode != 401 {
 		t.Errorf("a GET that looks like a preflight: %d", got.StatusCode)
 	}
+	t.Run("its page can read why it is refused, and no other page", func(t *testing.T) {
+		for origin, want := range map[string]string{"https://app.example.com": "https://app.example.com", "https://evil.example.net": "", "null": ""} {
+			got := w.send("GET", "/v1/orders", "Origin: "+origin)
+			exposed := strings.Contains(got.Header.Get("Access-Control-Expose-Headers"), "WWW-Authenticate")
+			if got.StatusCode != 401 || got.Header.Get("Access-Control-Allow-Origin") != want || exposed != (want != "") || (got.Header.Get("Vary") == "Origin") != (want != "") {
+				t.Errorf("%s: %d %v", origin, got.StatusCode, got.Header)
+			}
+		}
+		got := w.send("GET", "/v1/orders", "Origin: https://app.example.com", "Origin: https://evil.example.net")
+		if got.Header.Get("Access-Control-Allow-Origin") != "" {
+			t.Errorf("two origins: %v", got.Header)
+		}
+	})
 }

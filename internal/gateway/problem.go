@@ -115,6 +115,7 @@ func (c *call) refuse(code string) {
 		h["Www-Authenticate"] = []string{challenge}
 	}
 	c.renewNonce(h)
+	c.letPageRead(h)
 	c.write(p)
 	c.decision.Code = code
 	c.observe(status, outcomes[code].denied)
@@ -179,6 +180,16 @@ func (c *call) challenge(status int, code string) string {
 		return ""
 	}
 	return ch.String()
+}
+
+// letPageRead lets a page of a declared origin read why it is refused and what it
+// needs (Fetch Standard, CORS check). Answers of the API say so themselves.
+func (c *call) letPageRead(h http.Header) {
+	if origin := c.r.Header["Origin"]; len(origin) == 1 && c.g.origins[origin[0]] {
+		h["Access-Control-Allow-Origin"] = origin
+		h["Access-Control-Expose-Headers"] = []string{"WWW-Authenticate, Retry-After, DPoP-Nonce"}
+		h["Vary"] = append(h["Vary"], "Origin")
+	}
 }
 
 // wantsToken reports whether a refusal is met by another token: its challenge

@@ -34,11 +34,12 @@ type cli struct {
 
 	APIKeys apikeysCmd `cmd:"" name:"apikeys" group:"apikeys" help:"The apikeys in use: list, show, import, map, extend, revoke, block."`
 
-	Status statusCmd `cmd:"" group:"road" help:"How far the road has been walked."`
-	Routes routesCmd `cmd:"" group:"road" help:"Which scopes a call needs: list, set, unset, enforce, test."`
-	Scopes scopesCmd `cmd:"" group:"road" help:"Scopes for the API, and which each caller needs: design, infer."`
-	Plan   planCmd   `cmd:"" group:"road" help:"Whose calls would fail if: recorded traffic under other rules."`
-	Stage  stageCmd  `cmd:"" group:"road" help:"Move apikeys along the road, or back."`
+	Status  statusCmd  `cmd:"" group:"road" help:"How far the road has been walked."`
+	Observe observeCmd `cmd:"" group:"road" help:"Read access logs: who uses which apikey, for what."`
+	Routes  routesCmd  `cmd:"" group:"road" help:"Which scopes a call needs: list, set, unset, enforce, test."`
+	Scopes  scopesCmd  `cmd:"" group:"road" help:"Scopes for the API, and which each caller needs: design, infer."`
+	Plan    planCmd    `cmd:"" group:"road" help:"Whose calls would fail if: recorded traffic under other rules."`
+	Stage   stageCmd   `cmd:"" group:"road" help:"Move apikeys along the road, or back."`
 
 	Leak leakCmd `cmd:"" group:"road" help:"A credential got out: how far it reaches; stop it, tell its owner: list, show, close."`
 

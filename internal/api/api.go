@@ -173,6 +173,8 @@ func (s *Server) endpoints() []endpoint {
 		{"POST /routes/test", s.testRoute},
 		{"POST /scopes/design", s.designScopes},
 		{"POST /scopes/infer", s.inferScopes},
+		{"POST /observe/open", s.openLog},
+		{"POST /observe/read", s.readLog},
 		{"POST /plan", s.plan},
 		{"POST /stage", s.setStage},
 		{"GET /cohorts", s.listCohorts},

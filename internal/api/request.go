@@ -118,6 +118,19 @@ func (q query) number(name string, otherwise, most int) (int, error) {
 	return n, nil
 }
 
+// bytes reads a number of bytes, 0 where the parameter is left out.
+func (q query) bytes(name string) (int64, error) {
+	v := q.values.Get(name)
+	if v == "" {
+		return 0, nil
+	}
+	n, err := strconv.ParseInt(v, 10, 64)
+	if err != nil || n < 0 {
+		return 0, badRequest("", "the parameter %q is %q: it is a number of bytes", name, v)
+	}
+	return n, nil
+}
+
 // since reads a length of time or a moment; the answer is a moment, zero where
 // the parameter is left out.
 func (q query) since(name string, now time.Time) (time.Time, error) {

@@ -34,6 +34,10 @@ type Road interface {
 	// DesignScopes designs scopes for the operations of an OpenAPI document, or
 	// without one for those that were seen.
 	DesignScopes(ctx context.Context, document []byte, actions migration.Actions) (migration.Design, error)
+	// OpenLog says where reading of an access log goes on that begins so; ReadLog
+	// counts the next part of it.
+	OpenLog(ctx context.Context, head []byte) (migration.LogPlace, error)
+	ReadLog(ctx context.Context, b migration.LogBatch, in io.Reader) (migration.LogPlace, error)
 	InferScopes(ctx context.Context, document []byte, actions migration.Actions, o migration.InferOptions) (migration.Inference, error)
 	// FindLeaked finds out what a credential is, or returns migration.ErrNotOurs.
 	FindLeaked(ctx context.Context, credential string) (leak.Subject, error)

@@ -32,4 +32,8 @@ type Use struct {
 	Last  time.Time `json:"last_used,omitzero"`
 	// LastOK is the last call that the API answered with success.
 	LastOK time.Time `json:"last_ok,omitzero"`
+	// LastBrowser is the last call that a page in a browser made, LastPlain the
+	// last that came without TLS.
+	LastBrowser time.Time `json:"last_browser,omitzero"`
+	LastPlain   time.Time `json:"last_no_tls,omitzero"`
 }

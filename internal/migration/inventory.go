@@ -66,10 +66,10 @@ func (r *Road) Inventory(ctx context.Context, f apikey.Filter) (items []Item, ne
 		return []Item{}, "", err
 	}
 	now := r.Now()
-	used := make(map[string]*usage, len(keys))
+	used, room := make(map[string]*usage, len(keys)), newSpace()
 	ids := make([]string, 0, len(keys))
 	for _, k := range keys {
-		used[k.ID] = newUsage()
+		used[k.ID] = newUsage(room)
 		ids = append(ids, k.ID)
 	}
 	filter := traffic.Filter{From: now.Add(-inventoryWindow)}
@@ -121,7 +121,7 @@ func (r *Road) Show(ctx context.Context, id string) (Detail, error) {
 	}
 	now, rules := r.Now(), r.Rules()
 	d := Detail{Window: Window{now.Add(-inventoryWindow), now}}
-	u, scopes := newUsage(), newScopeFold(rules)
+	u, scopes := newUsage(newSpace()), newScopeFold(rules)
 	if err := r.Store.Traffic(ctx, traffic.Filter{From: d.Window.From, Credential: &traffic.Credential{Kind: traffic.KindAPIKey, ID: id}}, func(row traffic.Row) error {
 		u.add(row)
 		scopes.add(row)

@@ -15,7 +15,7 @@ import (
 )
 
 func fold(rows ...traffic.Row) *usage {
-	u := newUsage()
+	u := newUsage(newSpace())
 	for _, r := range rows {
 		u.add(r)
 	}
@@ -44,7 +44,7 @@ func TestAnItemSaysWhatAnAPIKeyDoes(t *testing.T) {
 }
 
 func TestAnAPIKeyThatWasNeverUsedHasNoTimesAndEmptyLists(t *testing.T) {
-	got := itemOf(&apikey.Key{ID: "ak_1", Stage: apikey.Retired, Created: noon}, newUsage(), apikey.Use{}, policy.Ruleset{Stage: apikey.Observe}.Build(nil, nil), noon)
+	got := itemOf(&apikey.Key{ID: "ak_1", Stage: apikey.Retired, Created: noon}, newUsage(newSpace()), apikey.Use{}, policy.Ruleset{Stage: apikey.Observe}.Build(nil, nil), noon)
 	if got.FirstUsed != nil || got.LastUsed != nil || got.Routes == nil || got.Carriers == nil || got.UserAgents == nil || got.Sources == nil || got.Risks == nil {
 		t.Errorf("%+v", got)
 	}
@@ -101,7 +101,7 @@ func TestRisksAndFlow(t *testing.T) {
 }
 
 func TestAFoldIsBoundedAndLosesNoCall(t *testing.T) {
-	u := newUsage()
+	u := newUsage(newSpace())
 	const many = 5_000
 	for i := range many {
 		u.add(seen("ak_1", "GET", fmt.Sprint("/v1/r", i), 2, agent(fmt.Sprint("agent", i, "/1")), carrier(fmt.Sprint("header:", i)),

@@ -32,6 +32,7 @@ type Store interface {
 	TrafficStore
 	SettingStore
 	LeakStore
+	LogStore
 }
 
 // APIKeyStore keeps apikeys.
@@ -84,6 +85,8 @@ type Options struct {
 	// Vouched says when the API itself last accepted an apikey that was learnt
 	// from it, zero if it has not lately. Without it no such apikey is traded.
 	Vouched func(apikeyID string) time.Time
+	// Reader knows where apikeys travel, for reading access logs; optional.
+	Reader func() *apikey.Reader
 	// Notifier is told of every registration; optional.
 	Notifier Notifier
 	// LeakNotifier is told of leaks; optional.
@@ -102,6 +105,7 @@ type Options struct {
 type Road struct {
 	Options
 	burn burnDown
+	logs *LogReader
 }
 
 // New makes a Road.
@@ -115,7 +119,9 @@ func New(o Options) (*Road, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Road{Options: o}, nil
+	r := &Road{Options: o}
+	r.logs = r.newLogReader()
+	return r, nil
 }
 
 // Window is a span of time, From included, To not.

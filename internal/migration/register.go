@@ -134,7 +134,7 @@ type evidence struct {
 
 // evidenceOf reads the traffic of an apikey.
 func (r *Road) evidenceOf(ctx context.Context, k *apikey.Key) (evidence, error) {
-	u, scopes := newUsage(), newScopeFold(r.Rules())
+	u, scopes := newUsage(newSpace()), newScopeFold(r.Rules())
 	err := r.Store.Traffic(ctx, traffic.Filter{Credential: &traffic.Credential{Kind: traffic.KindAPIKey, ID: k.ID}}, func(row traffic.Row) error {
 		u.add(row)
 		scopes.add(row)

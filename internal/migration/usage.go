@@ -36,8 +36,42 @@ type ProgramUse struct {
 	LastSeen  time.Time `json:"last_used"`
 }
 
+// maxUsage is how much is kept about all apikeys that are looked at together,
+// in entries of such lists.
+const maxUsage = 400_000
+
+// space is what is left of a limit over several apikeys, and what is known of
+// all of them.
+type space struct {
+	left   int
+	agents map[string]knownAgent // by User-Agent
+}
+
+// knownAgent is a User-Agent with a text of its own, and its program.
+type knownAgent struct{ agent, program string }
+
+// maxKnownAgents bounds the User-Agents whose programs are remembered.
+const maxKnownAgents = 2000
+
+func newSpace() *space { return &space{left: maxUsage, agents: map[string]knownAgent{}} }
+
+// agent remembers a User-Agent, which may be a part of a longer text, and what
+// ProgramOf says of it.
+func (s *space) agent(agent string) knownAgent {
+	known, ok := s.agents[agent]
+	if !ok {
+		known = knownAgent{clipped(agent), ProgramOf(agent)}
+		if len(s.agents) >= maxKnownAgents {
+			clear(s.agents)
+		}
+		s.agents[strings.Clone(agent)] = known
+	}
+	return known
+}
+
 // usage is the traffic of one credential, folded.
 type usage struct {
+	space       *space
 	calls       int64
 	first, last time.Time
 	routes      map[operation]int64
@@ -48,6 +82,7 @@ type usage struct {
 	query       bool
 	browser     int64 // calls
 	admin       bool
+	page, plain bool // a page in a browser made a call, one came without TLS
 }
 
 type operation struct{ method, template string }
@@ -58,9 +93,9 @@ type program struct {
 	sources     map[netip.Prefix]struct{}
 }
 
-func newUsage() *usage {
+func newUsage(s *space) *usage {
 	return &usage{
-		routes: map[operation]int64{}, carriers: map[string]int64{}, agents: map[string]int64{},
+		space: s, routes: map[operation]int64{}, carriers: map[string]int64{}, agents: map[string]int64{},
 		sources: map[netip.Prefix]int64{}, programs: map[string]*program{},
 	}
 }
@@ -69,16 +104,17 @@ func newUsage() *usage {
 func (u *usage) add(r traffic.Row) {
 	u.calls += r.Calls
 	u.first, u.last = earliest(u.first, r.First), latest(u.last, r.Last)
-	tally(u.routes, operation{r.Method, r.Template}, operation{"*", "/**"}, maxRoutes, r.Calls)
+	tallyIn(u.space, u.routes, operation{r.Method, r.Template}, operation{"*", "/**"}, maxRoutes, r.Calls)
 	if r.Carrier != "" {
-		tally(u.carriers, r.Carrier, "", maxSources, r.Calls)
+		tallyIn(u.space, u.carriers, r.Carrier, "", maxSources, r.Calls)
 	}
 	if r.UserAgent != "" {
-		tally(u.agents, r.UserAgent, "", maxAgents, r.Calls)
+		tallyIn(u.space, u.agents, r.UserAgent, "", maxAgents, r.Calls)
 	}
 	if r.Source.IsValid() {
-		tally(u.sources, r.Source, netip.Prefix{}, maxSources, r.Calls)
+		tallyIn(u.space, u.sources, r.Source, netip.Prefix{}, maxSources, r.Calls)
 	}
+	u.page, u.plain = u.page || r.Browser, u.plain || r.Plain
 	u.query = u.query || strings.HasPrefix(r.Carrier, "query:")
 	if isBrowser(r.UserAgent) {
 		u.browser += r.Calls
@@ -91,18 +127,20 @@ func (u *usage) addProgram(r traffic.Row) {
 	if r.UserAgent == "" && !r.Source.IsValid() {
 		return // a row beyond the limits of traffic: it says nothing about who
 	}
-	name := ProgramOf(r.UserAgent)
+	name := u.space.agent(r.UserAgent).program
 	p := u.programs[name]
 	if p == nil {
-		if len(u.programs) >= maxPrograms {
+		if len(u.programs) >= maxPrograms || u.space.left <= 0 {
 			return
 		}
+		u.space.left--
 		p = &program{sources: map[netip.Prefix]struct{}{}}
 		u.programs[name] = p
 	}
 	p.calls += r.Calls
 	p.first, p.last = earliest(p.first, r.First), latest(p.last, r.Last)
-	if r.Source.IsValid() && len(p.sources) < maxSources {
+	if _, seen := p.sources[r.Source]; !seen && r.Source.IsValid() && len(p.sources) < maxSources && u.space.left > 0 {
+		u.space.left--
 		p.sources[r.Source] = struct{}{}
 	}
 }
@@ -161,6 +199,18 @@ func tally[K comparable](counts map[K]int64, name, beyond K, limit int, calls in
 		name = beyond
 	}
 	counts[name] += calls
+}
+
+// tallyIn is tally where there is space left, too.
+func tallyIn[K comparable](s *space, counts map[K]int64, name, beyond K, limit int, calls int64) {
+	if _, ok := counts[name]; !ok && len(counts) < limit {
+		if s.left <= 0 {
+			limit = 0
+		} else {
+			s.left--
+		}
+	}
+	tally(counts, name, beyond, limit, calls)
 }
 
 // byCalls lists the names that were counted, most calls first, without what was

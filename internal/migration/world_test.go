@@ -48,10 +48,19 @@ func newWorld(t testing.TB, rules ...policy.Route) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if w.Road, err = New(Options{Store: w.db, Rules: w.ruleset, Pepper: pepper, Now: w.now, Resource: "https://api.example.com", Notifier: w, Vouched: w.vouched}); err != nil {
+	if w.Road, err = New(Options{Store: w.db, Rules: w.ruleset, Pepper: pepper, Now: w.now, Resource: "https://api.example.com", Notifier: w, Vouched: w.vouched, Reader: carriers}); err != nil {
 		t.Fatal(err)
 	}
 	return w
+}
+
+// carriers are where apikeys travel.
+func carriers() *apikey.Reader {
+	r, err := apikey.NewReader([]apikey.Carrier{{Kind: apikey.InHeader, Name: "X-API-Key"}, {Kind: apikey.InQuery, Name: "api_key"}})
+	if err != nil {
+		panic(err)
+	}
+	return r
 }
 
 func (w *world) now() time.Time       { return *w.clock.Load() }

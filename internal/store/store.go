@@ -19,6 +19,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/offkey/offkey/internal/traffic"
 )
 
 // What a transition or a reading can fail with, besides what its nouns say
@@ -66,7 +68,7 @@ func (o Options) withDefaults() Options {
 		o.TokenLife = 24 * time.Hour
 	}
 	if o.KeepTraffic <= 0 {
-		o.KeepTraffic = 90 * 24 * time.Hour
+		o.KeepTraffic = traffic.Kept
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)

@@ -37,26 +37,33 @@ func (db *DB) AddTraffic(ctx context.Context, rows []traffic.Row) error {
 		return nil
 	}
 	return db.change(ctx, func(x *tx) error {
-		var values args
-		for i, r := range rows {
-			row, err := x.trafficValues(r)
-			if err != nil {
-				return err
-			}
-			values = append(values, row[:]...)
-			switch {
-			case i%trafficBatch == trafficBatch-1:
-				_, err = x.exec(addTrafficRows, values...)
-				values = values[:0]
-			case i == len(rows)-1:
-				err = x.addTrafficSingly(values, len(row))
-			}
-			if err != nil {
-				return fmt.Errorf("add traffic: %w", err)
-			}
+		if err := x.addTraffic(rows); err != nil {
+			return err
 		}
 		return x.noteUse(rows)
 	})
+}
+
+func (x *tx) addTraffic(rows []traffic.Row) error {
+	var values args
+	for i, r := range rows {
+		row, err := x.trafficValues(r)
+		if err != nil {
+			return err
+		}
+		values = append(values, row[:]...)
+		switch {
+		case i%trafficBatch == trafficBatch-1:
+			_, err = x.exec(addTrafficRows, values...)
+			values = values[:0]
+		case i == len(rows)-1:
+			err = x.addTrafficSingly(values, len(row))
+		}
+		if err != nil {
+			return fmt.Errorf("add traffic: %w", err)
+		}
+	}
+	return nil
 }
 
 // addTrafficSingly adds what does not fill a statement of its own.
@@ -101,15 +108,23 @@ func (x *tx) noteUse(rows []traffic.Row) error {
 		if r.OK() {
 			use.LastOK = later(use.LastOK, r.Last)
 		}
+		if r.Browser {
+			use.LastBrowser = later(use.LastBrowser, r.Last)
+		}
+		if r.Plain {
+			use.LastPlain = later(use.LastPlain, r.Last)
+		}
 		uses[r.Credential.ID] = use
 	}
 	for id, use := range uses {
-		if _, err := x.exec(`INSERT INTO apikey_use (apikey_id, first_used, last_used, last_ok) VALUES (?, ?, ?, ?)
+		if _, err := x.exec(`INSERT INTO apikey_use (apikey_id, first_used, last_used, last_ok, last_browser, last_plain) VALUES (?, ?, ?, ?, ?, ?)
 			ON CONFLICT (apikey_id) DO UPDATE SET
 				first_used = CASE WHEN excluded.first_used < apikey_use.first_used THEN excluded.first_used ELSE apikey_use.first_used END,
 				last_used = CASE WHEN excluded.last_used > apikey_use.last_used THEN excluded.last_used ELSE apikey_use.last_used END,
-				last_ok = CASE WHEN excluded.last_ok > apikey_use.last_ok THEN excluded.last_ok ELSE apikey_use.last_ok END`,
-			id, micros(use.First), micros(use.Last), micros(use.LastOK)); err != nil {
+				last_ok = CASE WHEN excluded.last_ok > apikey_use.last_ok THEN excluded.last_ok ELSE apikey_use.last_ok END,
+				last_browser = CASE WHEN excluded.last_browser > apikey_use.last_browser THEN excluded.last_browser ELSE apikey_use.last_browser END,
+				last_plain = CASE WHEN excluded.last_plain > apikey_use.last_plain THEN excluded.last_plain ELSE apikey_use.last_plain END`,
+			id, micros(use.First), micros(use.Last), micros(use.LastOK), micros(use.LastBrowser), micros(use.LastPlain)); err != nil {
 			return fmt.Errorf("use of apikey %s: %w", id, err)
 		}
 	}
@@ -129,14 +144,14 @@ func (db *DB) APIKeyUses(ctx context.Context, ids []string) (uses map[string]api
 	uses = make(map[string]apikey.Use, len(ids))
 	err = db.view(ctx, func(s *session) error {
 		for _, id := range ids {
-			var first, last, ok int64
-			err := s.one(`SELECT first_used, last_used, last_ok FROM apikey_use WHERE apikey_id = ?`, args{id}, &first, &last, &ok)
+			var first, last, ok, browser, plain int64
+			err := s.one(`SELECT first_used, last_used, last_ok, last_browser, last_plain FROM apikey_use WHERE apikey_id = ?`, args{id}, &first, &last, &ok, &browser, &plain)
 			switch {
 			case errors.Is(err, sql.ErrNoRows):
 			case err != nil:
 				return err
 			default:
-				uses[id] = apikey.Use{First: instant(first), Last: instant(last), LastOK: instant(ok)}
+				uses[id] = apikey.Use{First: instant(first), Last: instant(last), LastOK: instant(ok), LastBrowser: instant(browser), LastPlain: instant(plain)}
 			}
 		}
 		return nil

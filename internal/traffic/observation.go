@@ -41,6 +41,11 @@ type Observation struct {
 	// Outcome is offkey's own part in the answer: "" when it had none,
 	// "denied:CODE" when it refused, "shadow:CODE" when it would have.
 	Outcome string `json:"outcome,omitempty"`
+	// Browser says that a page in a browser made the call: it had an Origin or
+	// fetch metadata, which only browsers send.
+	Browser bool `json:"browser,omitempty"`
+	// Plain says that the call came without TLS, for certain.
+	Plain bool `json:"no_tls,omitempty"`
 }
 
 // SourceOf is the network that an address is recorded as: its /24, or its /48
@@ -72,6 +77,9 @@ type Row struct {
 	Calls      int64
 	First      time.Time
 	Last       time.Time
+	// Browser and Plain say that one of the calls was so. They tell no rows
+	// apart: a store keeps them with the use of the apikey.
+	Browser, Plain bool
 }
 
 // StatusUnknown is the status of a call that a proxy passed on after asking about

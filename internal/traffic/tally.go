@@ -32,8 +32,9 @@ type cell struct {
 }
 
 type count struct {
-	calls       int64
-	first, last time.Time
+	calls          int64
+	first, last    time.Time
+	browser, plain bool
 }
 
 const tallyShards = 16
@@ -99,6 +100,18 @@ func (t *Tally) add(o Observation, template string, known bool, calls int64) {
 		n = shard.row(shard.admit(c, t.seed))
 	}
 	n.add(calls, o.At, o.At)
+	n.browser, n.plain = n.browser || o.Browser, n.plain || o.Plain
+}
+
+// Len is how many rows wait for a drain.
+func (t *Tally) Len() (n int) {
+	for i := range t.shards {
+		shard := &t.shards[i]
+		shard.mu.Lock()
+		n += len(shard.rows)
+		shard.mu.Unlock()
+	}
+	return n
 }
 
 func (t *Tally) shard(c Credential) *tallyShard {
@@ -176,7 +189,7 @@ func (t *Tally) Drain() []Row {
 				Hour: time.Unix(hour, 0).UTC(), Credential: c.credential,
 				Method: c.method, Template: c.template, Status: c.status, UserAgent: c.agent,
 				Source: c.source, Carrier: c.carrier, Outcome: c.outcome,
-				Calls: n.calls, First: n.first, Last: n.last,
+				Calls: n.calls, First: n.first, Last: n.last, Browser: n.browser, Plain: n.plain,
 			})
 		}
 	}
@@ -196,7 +209,9 @@ func (t *Tally) Restore(rows []Row) {
 		}
 		shard := t.shard(c.credential)
 		shard.mu.Lock()
-		shard.row(shard.fold(c)).add(r.Calls, r.First, r.Last)
+		n := shard.row(shard.fold(c))
+		n.add(r.Calls, r.First, r.Last)
+		n.browser, n.plain = n.browser || r.Browser, n.plain || r.Plain
 		shard.mu.Unlock()
 	}
 }

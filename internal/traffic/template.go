@@ -7,65 +7,67 @@ import (
 
 // Templates turns canonical paths into templates, `/v1/orders/7` into
 // `/v1/orders/{id}`. It judges each segment by itself, so that the same path
-// always has the same template, and remembers recent answers. It is safe for
-// concurrent use and its memory is bounded.
+// always has the same template, and remembers the templates that it made. It is
+// safe for concurrent use and its memory is bounded.
 type Templates struct {
 	mu     sync.RWMutex
 	recent map[string]string
 }
 
-// maxRecent bounds the remembered paths; all are forgotten when it is reached.
+// maxRecent bounds the remembered templates; all are forgotten when it is
+// reached.
 const maxRecent = 8192
 
-// Of is the template of a canonical path. A remembered path costs no
-// allocation.
+// Of is the template of a canonical path. A remembered one costs no allocation.
 func (t *Templates) Of(path string) string {
+	var buf [maxField]byte
+	written := appendTemplate(buf[:0], path)
 	t.mu.RLock()
-	template, ok := t.recent[path]
+	template, ok := t.recent[string(written)]
 	t.mu.RUnlock()
 	if ok {
 		return template
 	}
-	template = templateOf(path)
+	template = string(written)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.recent == nil || len(t.recent) >= maxRecent {
 		t.recent = make(map[string]string, 256)
 	}
-	if len(path) <= 512 {
-		t.recent[strings.Clone(path)] = template
-	}
+	t.recent[template] = template
 	return template
 }
 
 // maxSegments is how deep a template goes; what lies below is `**`.
 const maxSegments = 12
 
-func templateOf(path string) string {
+func templateOf(path string) string { return string(appendTemplate(nil, path)) }
+
+// appendTemplate appends the template of a path to b, which is empty.
+func appendTemplate(b []byte, path string) []byte {
 	if path == "" || path[0] != '/' {
-		return "/**"
+		return append(b, "/**"...)
 	}
 	for len(path) > 1 && path[len(path)-1] == '/' {
 		path = path[:len(path)-1] // tells nothing apart, as in policy.Match
 	}
-	var b strings.Builder
 	rest := path[1:]
 	for range maxSegments {
 		segment, after, more := strings.Cut(rest, "/")
 		if IsIdentifier(segment) {
 			segment = "{id}"
 		}
-		if b.Len()+len(segment)+len("/") > maxField-len("/**") {
+		if len(b)+len(segment)+len("/") > maxField-len("/**") {
 			break
 		}
-		b.WriteByte('/')
-		b.WriteString(segment)
+		b = append(b, '/')
+		b = append(b, segment...)
 		if !more {
-			return b.String()
+			return b
 		}
 		rest = after
 	}
-	return b.String() + "/**"
+	return append(b, "/**"...)
 }
 
 // IsIdentifier reports whether a segment of a path names one thing rather than a

@@ -50,10 +50,11 @@ func TestTemplatesForgetRatherThanGrow(t *testing.T) {
 	var memory Templates
 	for i := range 3 * maxRecent {
 		memory.Of(fmt.Sprintf("/v1/orders/%d", i))
+		memory.Of("/v1/" + strings.Map(func(c rune) rune { return c + 'a' - '0' }, fmt.Sprint(i)))
 		memory.Of("/" + strings.Repeat("long", 200) + fmt.Sprint(i))
 	}
 	if n := len(memory.recent); n > maxRecent {
-		t.Errorf("%d paths are remembered", n)
+		t.Errorf("%d templates are remembered", n)
 	}
 }
 

@@ -108,6 +108,8 @@ type Store interface {
 	UpdateSettings(ctx context.Context, update func(*policy.Settings) error, e audit.Event) (policy.Settings, error)
 
 	AddTraffic(ctx context.Context, rows []traffic.Row) error
+	LogPositions(ctx context.Context, start string) ([]traffic.LogPosition, error)
+	AddLogTraffic(ctx context.Context, rows []traffic.Row, p traffic.LogPosition, from int64) error
 	Traffic(ctx context.Context, f traffic.Filter, yield func(traffic.Row) error) error
 	TrafficFloor(ctx context.Context) (time.Time, error)
 	PruneTraffic(ctx context.Context, before time.Time, limit int) (deleted int, err error)
@@ -184,6 +186,7 @@ func Run(t *testing.T, open Open) {
 		{"registration", testRegistration},
 		{"upstream people", testUpstreamPeople},
 		{"traffic", testTraffic},
+		{"logs", testLogs},
 		{"upkeep", testUpkeep},
 	} {
 		t.Run(group.name, func(t *testing.T) {

@@ -173,7 +173,7 @@ func testTraffic(t *testing.T, open Open) {
 	t.Run("use of apikeys is known without reading rows", func(t *testing.T) {
 		b := setUp(t, open)
 		ok, later, failed := aRow(5, "ak_1", "/a"), aRow(7, "ak_1", "/b"), aRow(9, "ak_1", "/a")
-		failed.Status = 403
+		failed.Status, failed.Browser, ok.Plain = 403, true, true
 		never := aRow(3, "ak_2", "/a")
 		never.Status = 401
 		ofClient := aRow(11, "ak_1", "/a")
@@ -187,7 +187,7 @@ func testTraffic(t *testing.T, open Open) {
 		uses, err := b.APIKeyUses(b.ctx(), []string{"ak_1", "ak_2", "ak_3"})
 		b.ok(err)
 		b.same("uses", uses, map[string]apikey.Use{
-			"ak_1": {First: ok.First, Last: failed.Last, LastOK: later.Last}, "ak_2": {First: never.First, Last: never.Last},
+			"ak_1": {First: ok.First, Last: failed.Last, LastOK: later.Last, LastBrowser: failed.Last, LastPlain: ok.Last}, "ak_2": {First: never.First, Last: never.Last},
 		})
 		first, last, lastOK, err = b.APIKeyUse(b.ctx(), "ak_3")
 		if b.ok(err); !first.IsZero() || !last.IsZero() || !lastOK.IsZero() {

@@ -26,6 +26,7 @@ type peopleCmd struct {
 	Revoke        peopleRevokeCmd        `cmd:"" help:"End somebody's sessions, and refuse what was issued for them until now."`
 	Import        peopleImportCmd        `cmd:"" help:"Bring in people with the password hashes of another program."`
 	Groups        peopleGroupsCmd        `cmd:"" help:"Groups and their policies: list, set, delete."`
+	ServiceName   peopleServiceNameCmd   `cmd:"" help:"The name of what people sign in to, as they read it."`
 }
 
 func (peopleCmd) Help() string {

@@ -12,10 +12,11 @@ import (
 	"github.com/offkey/offkey/internal/app"
 )
 
-// scopesCmd groups what finds scopes.
+// scopesCmd groups what finds scopes, and says what they are.
 type scopesCmd struct {
-	Design scopesDesignCmd `cmd:"" help:"Propose scopes for the API's operations."`
-	Infer  scopesInferCmd  `cmd:"" help:"Say which scopes each caller needs, by what it called."`
+	Design   scopesDesignCmd   `cmd:"" help:"Propose scopes for the API's operations."`
+	Infer    scopesInferCmd    `cmd:"" help:"Say which scopes each caller needs, by what it called."`
+	Describe scopesDescribeCmd `cmd:"" help:"Say what a scope opens, in words that people read."`
 }
 
 // sourceFlags say what scopes are found from.

@@ -16,6 +16,7 @@ import (
 // RuleStore is what the management of routes and of enforcement asks of
 // storage.
 type RuleStore interface {
+	Settings(ctx context.Context) (policy.Settings, error)
 	SetRoute(ctx context.Context, r policy.Route, e audit.Event) error
 	DeleteRoute(ctx context.Context, match string, e audit.Event) error
 	// UpdateSettings changes the settings in one step: change sees them as

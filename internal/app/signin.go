@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"time"
 
 	"github.com/offkey/offkey/internal/config"
 	"github.com/offkey/offkey/internal/signin"
@@ -18,8 +19,11 @@ func (a *App) buildSignin(cfg *config.Loaded, f *flows) (*signin.Service, error)
 	return signin.New(signin.Options{
 		Issuer: cfg.Issuer, Store: a.db, People: a.views.people, Clients: f.clients, Devices: a.db, Spender: a.db,
 		Master: a.data.master, Mail: peopleLinks{a}, Later: a.running.Go, Now: a.Now, Log: a.Log, Upgrade: upgrade,
-		Source:    func(r *http.Request) netip.Addr { return f.gateway.Source(r) },
-		Upstreams: buttons(f.upstreams),
+		Source:        func(r *http.Request) netip.Addr { return f.gateway.Source(r) },
+		Upstreams:     buttons(f.upstreams),
+		Name:          func() string { return a.views.settings.Load().Service },
+		DescribeScope: func(name, language string) string { return a.views.settings.Load().Words.Scope(name, language) },
+		Lives:         signin.Lives{Token: time.Duration(cfg.Tokens.Access.TTL), Refresh: time.Duration(cfg.Tokens.Refresh.TTL), Idle: time.Duration(cfg.Tokens.Refresh.Idle)},
 	})
 }
 

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"encoding/base64"
 	"fmt"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -293,23 +292,11 @@ func (q authRequest) ask(c *client.Client) session.Ask {
 	if !slices.Contains(q.Prompt, oauth.PromptNone) {
 		scope = scope.Union(scopesOf(q.Claims, c.Scopes))
 	}
-	a := session.Ask{Scope: scope, Resources: q.Resources, RedirectHost: hostOf(q.RedirectURI)}
+	a := session.Ask{Scope: scope, Resources: q.Resources, RedirectHost: oauth.HostOf(q.RedirectURI)}
 	if scheme, _, _ := strings.Cut(q.RedirectURI, ":"); scheme != "https" {
 		a.RedirectScheme = strings.ToLower(scheme)
 	}
 	return a
-}
-
-// hostOf is what of a redirect URI tells a person where the answer goes.
-func hostOf(uri string) string {
-	u, err := url.Parse(uri)
-	switch {
-	case err != nil:
-		return ""
-	case u.Host == "":
-		return u.Scheme + ":"
-	}
-	return u.Host
 }
 
 // grant is what the person allowed by the answer. It was allowed when they said

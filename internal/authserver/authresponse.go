@@ -81,7 +81,7 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, d destination, e
 	p = append(p, [2]string{"iss", s.options.Issuer})
 	s.errorPage(w, r, http.StatusBadRequest, pageError{
 		Code: e.Code, Description: oauth.CleanDescription(e.Description),
-		Back: template.URL(withQuery(d.redirectURI, p)), BackTo: hostOf(d.redirectURI), //nolint:gosec // a registered URI
+		Back: template.URL(withQuery(d.redirectURI, p)), BackTo: oauth.HostOf(d.redirectURI), //nolint:gosec // a registered URI
 	})
 }
 

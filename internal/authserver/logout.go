@@ -185,7 +185,7 @@ func (s *Server) endSession(w http.ResponseWriter, r *http.Request, q logoutRequ
 // anywhere (RFC 9700 §4.11.2).
 func (s *Server) wasLoggedOut(w http.ResponseWriter, r *http.Request, q logoutRequest) {
 	if q.Redirect != "" && !s.trusted(r, q.client) {
-		s.writePage(w, r, http.StatusOK, loggedOutPage, plainPolicy, pageError{Back: template.URL(q.location()), BackTo: hostOf(q.Redirect)}) //nolint:gosec // a registered URI
+		s.writePage(w, r, http.StatusOK, loggedOutPage, plainPolicy, pageError{Back: template.URL(q.location()), BackTo: oauth.HostOf(q.Redirect)}) //nolint:gosec // a registered URI
 		return
 	}
 	s.loggedOut(w, r, q)

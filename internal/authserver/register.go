@@ -192,16 +192,11 @@ func checkRedirectURIs(md *oauth.ClientMetadata) error {
 	for _, raw := range md.RedirectURIs {
 		u, err := url.Parse(raw)
 		if err != nil || u.Host == "" || u.Fragment != "" || strings.Contains(raw, "#") ||
-			u.Scheme != "https" && !(u.Scheme == "http" && isLoopback(u.Hostname())) {
+			u.Scheme != "https" && !(u.Scheme == "http" && oauth.IsLoopback(u.Hostname())) {
 			return oauth.InvalidRedirectURI("redirect_uris must be https, or http to loopback, without fragment")
 		}
 	}
 	return nil
-}
-
-func isLoopback(host string) bool {
-	a, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && a.IsLoopback()
 }
 
 // checkStatement: nobody's software statements are trusted, and ignoring one

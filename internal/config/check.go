@@ -3,7 +3,6 @@ package config
 import (
 	"fmt"
 	"maps"
-	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -78,14 +77,9 @@ func (c *checker) identifier(setting, value string) {
 		c.add(setting, fmt.Sprintf("is %q, which is no absolute URL", value), "write it as https://auth.example.com")
 	case u.RawQuery != "" || u.Fragment != "" || u.User != nil:
 		c.add(setting, "has a query, fragment or user", "leave them out")
-	case u.Scheme == "http" && !isLoopback(u.Hostname()):
+	case u.Scheme == "http" && !oauth.IsLoopback(u.Hostname()):
 		c.add(setting, "is http on an address that is not loopback", "use https: tokens would travel in clear")
 	}
-}
-
-func isLoopback(host string) bool {
-	addr, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && addr.IsLoopback()
 }
 
 func (c *checker) upstreams() {

@@ -8,6 +8,7 @@ import (
 	"regexp"
 
 	"github.com/offkey/offkey/internal/notify"
+	"github.com/offkey/offkey/internal/oauth"
 )
 
 // mostAdmins bounds email.to_admins: each gets a message of its own.
@@ -54,7 +55,7 @@ func (c *checker) email() {
 }
 
 func (c *checker) withoutTLS(s SMTP) {
-	if !isLoopback(s.Host) {
+	if !oauth.IsLoopback(s.Host) {
 		c.add("email.smtp.tls", "is none on a host that is not loopback", "use starttls or implicit: mail would travel in the clear")
 	}
 	if s.User != "" {

@@ -16,6 +16,25 @@ type Settings struct {
 	Enforce       Enforce            `json:"enforce"`
 	ClientEnforce map[string]Enforce `json:"client_enforce,omitempty"`
 	Campaign
+	Words
+}
+
+// Words are what people read about the API and whoever runs it. They decide
+// nothing.
+type Words struct {
+	// Scopes says by name and language what a scope opens; the language "" is for
+	// all that have none of their own.
+	Scopes map[string]map[string]string `json:"scope_words,omitempty"`
+	// Service is the name of what people sign in to; "": the host of the issuer.
+	Service string `json:"service_name,omitempty"`
+}
+
+// Scope says what a scope opens, "" if nobody has said it.
+func (w Words) Scope(name, language string) string {
+	if text := w.Scopes[name][language]; text != "" {
+		return text
+	}
+	return w.Scopes[name][""]
 }
 
 // Ruleset are the settings as rules, before the routes. Without a stage it is

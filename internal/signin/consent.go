@@ -20,6 +20,7 @@ type asked struct {
 	Scopes   []scopeLine
 	LeftOut  []scopeLine
 	Resource []string
+	Until    string // for how long it may act
 }
 
 type link struct{ Key, URL string }
@@ -47,6 +48,7 @@ func showConsent(v visit) error {
 	}
 	given := scopeFor(q.Ask, f.client, f.person)
 	data := consentView{view: v.view("consent.title", q), asked: v.asked(f.client, q.Ask, given), Name: f.person.Name}
+	data.Until = v.howLong(f.client, given, false)
 	data.CSRF, data.Nothing = v.token(q.ID, thePerson), given.IsZero() && !q.Ask.Scope.IsZero()
 	v.allowBack(q, data.Logo)
 	return v.s.show(v.w, http.StatusOK, "consent", data)

@@ -125,6 +125,7 @@ func (v visit) lookUp(q session.Request, person *directory.Standing, code string
 	if d.Origin.Source.IsValid() {
 		data.From = sourceName(d.Origin.Source)
 	}
+	data.Until = v.howLong(c, given, true)
 	data.Where, data.CSRF = "", v.token(q.ID, thePerson)
 	return v.s.show(v.w, http.StatusOK, "deviceconfirm", data)
 }

@@ -32,7 +32,7 @@ type newApp struct {
 // newApp makes a secret for an app of somebody.
 func (v visit) newApp(person *directory.Person) (*newApp, error) {
 	key := directory.NewTOTPSecret()
-	picture, err := qrSVG(directory.TOTPURI(key, v.s.options.Name, person.Name))
+	picture, err := qrSVG(directory.TOTPURI(key, v.s.name(), person.Name))
 	if err != nil {
 		return nil, err
 	}

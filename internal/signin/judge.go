@@ -116,7 +116,7 @@ func judgeConsent(q session.Request, f facts) need {
 // the address is. Another program of the same machine can take any other, so that
 // the person is asked each time (RFC 8252 §8.6).
 func assured(q session.Request, c *client.Client) bool {
-	return c.Confidential() || q.Ask.RedirectScheme == "" && !isLoopback(q.Ask.RedirectHost)
+	return c.Confidential() || q.Ask.RedirectScheme == "" && !leadsHere(q.Ask.RedirectHost)
 }
 
 // levelFor is the authentication context that a sign-in must reach: what policy

@@ -266,4 +266,15 @@ var german = map[string]string{
 	"address.submit":      "Diese Adresse verwenden",
 	"address.signin":      "Melden Sie sich in diesem Browser als %s an und öffnen Sie den Link dann noch einmal. Wenn es nicht Ihr Konto ist, müssen Sie nichts tun.",
 	"address.taken":       "Diese Adresse gehört hier zu einem anderen Konto.",
+
+	"consent.once":     "Sie kann jedes Mal, wenn Sie mit ihr wiederkommen, %s lang für Sie handeln.",
+	"consent.session":  "Sie kann für Sie handeln, bis Sie sich hier abmelden, höchstens %s lang.",
+	"consent.whole":    "Sie kann %s lang für Sie handeln.",
+	"consent.idle":     "Sie kann höchstens %s lang für Sie handeln, und nicht länger, wenn sie es %s lang nicht getan hat.",
+	"span.days":        "%d Tage",
+	"span.days.one":    "einen Tag",
+	"span.hours":       "%d Stunden",
+	"span.hours.one":   "eine Stunde",
+	"span.minutes":     "%d Minuten",
+	"span.minutes.one": "eine Minute",
 }

@@ -267,4 +267,15 @@ var english = map[string]string{
 	"address.submit":      "Use this address",
 	"address.signin":      "Sign in as %s in this browser, then open the link again. If it is not your account, nothing is to be done.",
 	"address.taken":       "This address belongs to another account here.",
+
+	"consent.once":     "It may act for you for %s each time that you come back with it.",
+	"consent.session":  "It may act for you until you sign out here, for %s at most.",
+	"consent.whole":    "It may act for you for %s.",
+	"consent.idle":     "It may act for you for %s at most, and no longer once it has not done so for %s.",
+	"span.days":        "%d days",
+	"span.days.one":    "one day",
+	"span.hours":       "%d hours",
+	"span.hours.one":   "one hour",
+	"span.minutes":     "%d minutes",
+	"span.minutes.one": "one minute",
 }

@@ -5,10 +5,10 @@ import (
 	"embed"
 	"html/template"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"strings"
 
+	"github.com/offkey/offkey/internal/oauth"
 	"github.com/offkey/offkey/internal/session"
 )
 
@@ -73,7 +73,7 @@ func (v view) T(key string, args ...any) string { return v.t.text(key, args...) 
 func (v view) Lang() string { return v.t.language }
 
 // Service is who people sign in to.
-func (v view) Service() string { return v.s.options.Name }
+func (v view) Service() string { return v.s.name() }
 
 // Path is where one of our pages is.
 func (v view) Path(page string) string { return v.s.path(page) }
@@ -145,7 +145,7 @@ func formTargets(a session.Ask) string {
 		scheme = own
 	}
 	switch {
-	case scheme == "http" || isLoopback(a.RedirectHost):
+	case scheme == "http" || leadsHere(a.RedirectHost):
 		return "https: http:" // a program on this machine
 	case isScheme(scheme):
 		return "https: " + scheme + ":"
@@ -153,16 +153,13 @@ func formTargets(a session.Ask) string {
 	return "https:"
 }
 
-func isLoopback(hostport string) bool {
+// leadsHere reports whether a host with its port is of this machine.
+func leadsHere(hostport string) bool {
 	u, err := url.Parse("//" + hostport)
 	if err != nil {
 		return false
 	}
-	if u.Hostname() == "localhost" {
-		return true
-	}
-	a, err := netip.ParseAddr(u.Hostname())
-	return err == nil && a.IsLoopback()
+	return oauth.IsLoopback(u.Hostname())
 }
 
 // isScheme reports whether s is a scheme (RFC 3986 §3.1) that a native client

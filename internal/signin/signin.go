@@ -92,8 +92,9 @@ type Mail interface {
 // Options are what a Service is made of. Those without a remark are needed.
 type Options struct {
 	// Issuer is the issuer identifier. Its path is where the pages are.
-	Issuer  string
-	Name    string // who people sign in to; "": the host of the issuer
+	Issuer string
+	// Name is who people sign in to; nil or "": the host of the issuer.
+	Name    func() string
 	Store   Store
 	People  *directory.Directory
 	Clients Clients
@@ -105,7 +106,9 @@ type Options struct {
 	// DescribeScope says in words what a scope opens; nil or "" leaves it to its
 	// name.
 	DescribeScope func(name, language string) string
-	Upstreams     []Upstream
+	// Lives is for how long clients may act; the zero Lives leaves it unsaid.
+	Lives     Lives
+	Upstreams []Upstream
 	// Mail sends people their links; nil: nothing is offered that needs it.
 	Mail Mail
 	// Later runs what no answer waits for; nil: go.
@@ -139,14 +142,11 @@ func New(o Options) (*Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sign-in: issuer: %w", err)
 	}
-	if o.Name == "" {
-		o.Name = issuer.Hostname()
-	}
 	s := &Service{
 		options: o, issuer: issuer, prefix: strings.TrimSuffix(issuer.Path, "/"),
 		cookies: cookieNamesFor(issuer), keys: deriveKeys(o.Master), limits: newLimits(),
 	}
-	if s.passkeys, err = relyingParty(issuer, o.Name); err != nil {
+	if s.passkeys, err = relyingParty(issuer, s.name()); err != nil {
 		return nil, fmt.Errorf("sign-in: passkeys: %w", err)
 	}
 	if s.pages, err = loadPages(); err != nil {
@@ -185,6 +185,16 @@ func checkOptions(o *Options) error {
 
 // now is the time of a request, as precise as it is stored.
 func (s *Service) now() time.Time { return s.options.Now().UTC().Truncate(time.Microsecond) }
+
+// name is who people sign in to.
+func (s *Service) name() string {
+	if s.options.Name != nil {
+		if name := s.options.Name(); name != "" {
+			return name
+		}
+	}
+	return s.issuer.Hostname()
+}
 
 // path is where one of our pages is on the issuer.
 func (s *Service) path(page string) string { return s.prefix + page }

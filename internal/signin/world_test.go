@@ -87,7 +87,7 @@ func newWorld(t testing.TB, change ...func(*signin.Options)) *world {
 		}
 	})
 	o := signin.Options{
-		Issuer: issuer, Name: "Example", Store: w.db, People: w.people, Clients: w.db, Devices: w.db, Spender: w.db, Master: master,
+		Issuer: issuer, Name: func() string { return "Example" }, Store: w.db, People: w.people, Clients: w.db, Devices: w.db, Spender: w.db, Master: master,
 		Source: func(*http.Request) netip.Addr { return w.source }, Mail: w.mail, Later: w.mail.running.Go,
 		Now: w.now, Log: slog.New(slog.NewTextHandler(&w.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}

@@ -71,7 +71,7 @@ func newWorld(t *testing.T) *world {
 	t.Cleanup(server.Close)
 	w.issuer = strings.Replace(server.URL, "127.0.0.1", "localhost", 1)
 	service, err := signin.New(signin.Options{
-		Issuer: w.issuer, Name: "Example", Store: db, People: w.people, Clients: db, Devices: db, Spender: db, Master: master,
+		Issuer: w.issuer, Name: func() string { return "Example" }, Store: db, People: w.people, Clients: db, Devices: db, Spender: db, Master: master,
 		Source: func(*http.Request) netip.Addr { return netip.MustParseAddr("198.51.100.7") },
 	})
 	w.ok(err)

@@ -29,7 +29,7 @@ func IsDocumentURL(id string) bool {
 func CheckDocumentURL(id string) error {
 	u, err := url.Parse(id)
 	switch {
-	case err != nil || u.Host == "" || len(id) > maxDocumentURL || !isPlain(id) || u.Scheme != "https" && !(u.Scheme == "http" && isLoopback(u.Hostname())):
+	case err != nil || u.Host == "" || len(id) > maxDocumentURL || !isPlain(id) || u.Scheme != "https" && !(u.Scheme == "http" && oauth.IsLoopback(u.Hostname())):
 		return errors.New("client_id is not an https URL of up to 256 characters")
 	case u.User != nil || strings.ContainsAny(id, "#@"):
 		return errors.New("client_id has a user or a fragment")
@@ -73,7 +73,7 @@ func ReadDocument(id string, raw []byte, p Policy, now time.Time) (*client.Clien
 		c.Credentials[i].ID = "jwk-" + cr.Key.Thumbprint()
 	}
 	if c.Name == id {
-		c.Name = hostOf(id)
+		c.Name = oauth.HostOf(id)
 	}
 	c.Scopes, err = oauth.ParseScope(md.Scope)
 	return c, err
@@ -107,14 +107,6 @@ func checkDocument(id string, says map[string]json.RawMessage, md *oauth.ClientM
 	}
 	md.SoftwareStatement, md.SectorIdentifierURI = "", ""
 	return nil
-}
-
-func hostOf(uri string) string {
-	u, err := url.Parse(uri)
-	if err != nil {
-		return uri
-	}
-	return u.Host
 }
 
 // DocumentPolicy is what a client may have that nobody registered: it acts for

@@ -1,7 +1,6 @@
 package registration
 
 import (
-	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -67,12 +66,7 @@ func isNative(uri string) bool {
 	if err != nil {
 		return false
 	}
-	return u.Scheme == "http" && isLoopback(u.Hostname()) || u.Scheme != "http" && u.Scheme != "https" && strings.Contains(u.Scheme, ".")
-}
-
-func isLoopback(host string) bool {
-	a, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && a.IsLoopback()
+	return u.Scheme == "http" && oauth.IsLoopback(u.Hostname()) || u.Scheme != "http" && u.Scheme != "https" && strings.Contains(u.Scheme, ".")
 }
 
 // isPlain reports whether two readers see the same in s.
@@ -104,7 +98,7 @@ func checkOtherURIs(md *oauth.ClientMetadata, _ Policy) error {
 func checkHTTPS(name, uri string) error {
 	u, err := url.Parse(uri)
 	if err != nil || u.Host == "" || u.User != nil || strings.Contains(uri, "#") || len(uri) > maxURI || !isPlain(uri) ||
-		u.Scheme != "https" && !(u.Scheme == "http" && isLoopback(u.Hostname())) {
+		u.Scheme != "https" && !(u.Scheme == "http" && oauth.IsLoopback(u.Hostname())) {
 		return oauth.InvalidClientMetadata(name + " must be an https URL without user or fragment")
 	}
 	return nil

@@ -7,12 +7,13 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"strings"
 	"time"
 
 	"golang.org/x/oauth2"
+
+	"github.com/offkey/offkey/internal/oauth"
 )
 
 const (
@@ -113,20 +114,12 @@ func requireSecureURL(what, raw string) error {
 		return &Error{Doing: "use the " + what, Code: "bad_config", Message: "the URL holds a user name or password", Fix: "leave them out"}
 	case u.Fragment != "" || strings.Contains(raw, "#"):
 		return &Error{Doing: "use the " + what, Code: "bad_config", Message: fmt.Sprintf("%q has a fragment", printable(raw)), Fix: "leave out '#' and what follows"}
-	case u.Scheme == "https", u.Scheme == "http" && isLoopback(u.Hostname()):
+	case u.Scheme == "https", u.Scheme == "http" && oauth.IsLoopback(u.Hostname()):
 		return nil
 	}
 	return &Error{Doing: "use the " + what, Code: "insecure_url",
 		Message: fmt.Sprintf("%s is not https, so anybody on the way could read the credential", printable(raw)),
 		Fix:     "use https (http is accepted for this machine only: 127.0.0.1, ::1, localhost)"}
-}
-
-func isLoopback(host string) bool {
-	if strings.EqualFold(host, "localhost") {
-		return true
-	}
-	addr, err := netip.ParseAddr(host)
-	return err == nil && addr.Unmap().IsLoopback()
 }
 
 // origin is scheme, host and port in one comparable form, the default port

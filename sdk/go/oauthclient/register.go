@@ -137,10 +137,10 @@ func checkHandover(api, to string) error {
 		return err
 	}
 	from, err := url.Parse(api)
-	if api == "" || err != nil || isLoopback(from.Hostname()) {
+	if api == "" || err != nil || oauth.IsLoopback(from.Hostname()) {
 		return err
 	}
-	if u, err := url.Parse(to); err != nil || isLoopback(u.Hostname()) {
+	if u, err := url.Parse(to); err != nil || oauth.IsLoopback(u.Hostname()) {
 		return &Error{Doing: "use the issuer", Code: "insecure_url",
 			Message: fmt.Sprintf("%s says that its issuer is %s, on this machine", origin(from), printable(to)), Fix: "check the API's URL; its operator has to set the issuer's public URL"}
 	}

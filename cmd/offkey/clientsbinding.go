@@ -44,7 +44,7 @@ func (f peopleFlags) actForPeople(body map[string]any) error {
 	for _, name := range f.Grant {
 		g := config.GrantType(name)
 		if g == "" {
-			return wrongUsage(fmt.Sprintf("--grant %q is no grant", name), "use authorization_code, refresh_token, device_code, client_credentials or token_exchange")
+			return wrongUsage(fmt.Sprintf("--grant %q is no grant", name), "use authorization_code, refresh_token, device_code, client_credentials, token_exchange or jwt_bearer")
 		}
 		grants = append(grants, g)
 	}

@@ -117,7 +117,7 @@ type trustAddCmd struct {
 	SPIFFE     string   `name:"spiffe" xor:"from" placeholder:"TRUST_DOMAIN[/PATH]" help:"Workloads of a SPIFFE trust domain; its bundle is at --jwks-uri or in --jwks-file."`
 	Issuer     string   `xor:"from" placeholder:"URL" help:"Any other issuer of JWTs."`
 	Client     string   `placeholder:"CLIENT" help:"The client that the tokens stand for; it has auth federated_jwt."`
-	For        string   `placeholder:"USE" help:"client (default), or statements: the issuer vouches for clients that register."`
+	For        string   `placeholder:"USE" help:"client (default); statements: the issuer vouches for clients that register; people: its assertions let clients act for people who sign in there."`
 	Name       string   `placeholder:"NAME" help:"For people. Default: where the tokens come from."`
 	Subject    string   `placeholder:"PATTERN" help:"sub of the tokens; * stands for a part without : and /, a final ** for all that follows."`
 	Claim      []string `sep:"none" placeholder:"NAME=PATTERN" help:"A claim that must match; repeat for several. /a/b is member b of claim a."`
@@ -136,6 +136,7 @@ func (trustAddCmd) Help() string {
   offkey trust add --client deploy --github acme/shop:ref:refs/heads/main --claim repository_id=74
   offkey trust add --client api --kubernetes https://k8s.example --subject system:serviceaccount:prod:api
   offkey trust add --client api --spiffe acme.example/ns/prod/sa/api --jwks-uri https://spire.acme.example/bundle
+  offkey trust add --for people --issuer https://login.corp.example
 
 The workload keeps no secret: it sends the token of its platform as client_assertion, or as the assertion of the grant
 urn:ietf:params:oauth:grant-type:jwt-bearer. All that a rule says must hold; see with ` + "`offkey trust test`" + `.`
@@ -186,6 +187,9 @@ func (c *trustAddCmd) Run(ctx context.Context, t *terminal) error {
 		return err
 	}
 	return t.finishTrust(raw, c.DryRun, func(d trustDoc) string {
+		if d.For == "people" {
+			return fmt.Sprintf("trust rule %s: assertions of %s let clients act for people who sign in by it", d.ID, d.Issuer)
+		}
 		return fmt.Sprintf("trust rule %s: tokens of %s with sub %s stand for %s", d.ID, d.Issuer, d.Subject, d.standsFor())
 	})
 }

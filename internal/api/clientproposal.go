@@ -258,7 +258,7 @@ func checkClient(c *client.Client) error {
 	}
 	for _, g := range c.Grants {
 		known := slices.Contains(grantsForPeople, g) || g == oauth.GrantClientCredentials || g == oauth.GrantTokenExchange
-		if !known && !(g == oauth.GrantJWTBearer && c.AuthMethod == oauth.AuthFederatedJWT) {
+		if !known && !(g == oauth.GrantJWTBearer && c.AuthMethod != oauth.AuthNone) {
 			return badRequest("use client_credentials, "+strings.Join(grantsForPeople, ", ")+" or "+oauth.GrantTokenExchange, "grants names %q, which is none that this client can have", g)
 		}
 	}

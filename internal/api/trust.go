@@ -121,6 +121,9 @@ func (p trustProposal) rule(now time.Time) (*client.TrustRule, error) {
 	}
 	r.ID, r.Name, r.For, r.JWKSURI, r.Audience = client.NewTrustID(), cmp.Or(p.Name, p.From), cmp.Or(p.For, client.TrustClient), p.JWKSURI, p.Audience
 	r.Source, r.Created = client.SourceAPI, now
+	if r.For == client.TrustPeople {
+		r.MaxAge = client.PeopleAge
+	}
 	if p.Subject != "" {
 		r.Subject = p.Subject
 	}

@@ -48,14 +48,14 @@ func newHouse(t *testing.T) *house {
 		c.Issuer = strings.Replace(c.Issuer, "127.0.0.1", "localhost", 1)
 		c.Outbound.AllowPrivate = true
 		h.provider = farside.NewProvider(t, "offkey", "the secret of offkey at corp", c.Issuer+"/upstream/corp")
-		c.Trust = []config.Trust{{For: "signin:corp", From: h.provider.URL, Audience: []string{"offkey"}, Secret: secret.NewText("the secret of offkey at corp")}}
+		c.Trust = []config.Trust{{For: "people", From: h.provider.URL}, {For: "signin:corp", From: h.provider.URL, Audience: []string{"offkey"}, Secret: secret.NewText("the secret of offkey at corp")}}
 		people := config.Client{
 			ID: "shop", Auth: "client_secret_basic", Secret: secret.NewText(h.secret), Grants: []string{"authorization_code", "refresh_token", "client_credentials"},
 			Scopes: []string{"openid", "read:orders"}, RedirectURIs: []string{"https://shop.example/cb"},
 		}
 		middle := config.Client{ID: "middle", Auth: "client_secret_basic", Secret: secret.NewText(h.secret), Grants: []string{"token_exchange"}, Scopes: []string{"read:orders"}}
 		middle.Exchange.From = []string{"shop"}
-		c.Clients = []config.Client{people, middle, {ID: "cli", Auth: "none", Grants: []string{"device_code", "refresh_token"}, Scopes: []string{"read:orders"}}}
+		c.Clients = []config.Client{people, middle, {ID: "agent", Auth: "client_secret_basic", Secret: secret.NewText(h.secret), Grants: []string{"jwt_bearer"}, Scopes: []string{"read:orders"}}, {ID: "cli", Auth: "none", Grants: []string{"device_code", "refresh_token"}, Scopes: []string{"read:orders"}}}
 	})
 	h.addresses.Issuer = h.views.file.Load().Issuer
 	h.process = &process{App: h.App, TB: t}
@@ -362,6 +362,11 @@ func (h *house) doors(s *somebody) (all []door) {
 			return done.status == 200 && !strings.Contains(done.body, `id="link-submit"`)
 		})
 	}
+	add("an identity provider's assertion", func() bool {
+		h.provider.Clock = h.now
+		access, _ := h.tokens("agent", "grant_type", oauth.GrantJWTBearer, "assertion", h.provider.Vouch(h.addresses.Issuer, "agent", "up-"+s.name, "jti of "+s.name), "scope", "read:orders")
+		return access != ""
+	})
 	add("a new link from an operator", func() bool {
 		status, _ := h.world.ask("POST", "/people/"+s.id+"/reset-password", map[string]any{})
 		return status < 300

@@ -15,6 +15,7 @@ import (
 // does.
 func (a *App) letPeopleGrant(cfg *config.Loaded, f *flows, o *authserver.Options) {
 	o.Browser, o.Grants, o.People, o.Devices = f.signin, a.db, grantors{a.views.people}, a.db
+	o.Links = a.db
 	o.RefreshKey, o.SubjectKey = a.data.master.Derive("refresh tokens"), a.data.master.Derive("pairwise subjects")
 	o.WantKey = a.views.ring.Want
 	o.RefreshLife, o.RefreshIdle = time.Duration(cfg.Tokens.Refresh.TTL), time.Duration(cfg.Tokens.Refresh.Idle)

@@ -4,14 +4,15 @@ import (
 	"context"
 
 	"github.com/offkey/offkey/internal/authserver/clientauth"
+	"github.com/offkey/offkey/internal/authserver/grant"
 	"github.com/offkey/offkey/internal/oauth"
 )
 
 // prove proves the client of a request. Where the grant is an assertion that
 // proves it, nothing else need do so (RFC 7521 §4.1); what does so too must be of
-// the same client.
+// the same client. An assertion about a person proves no client.
 func (s *Server) prove(ctx context.Context, proof clientauth.Request, grantType string) (clientauth.Authenticated, error) {
-	if grantType != oauth.GrantJWTBearer || !s.supports(grantType) {
+	if grantType != oauth.GrantJWTBearer || !s.supports(grantType) || grant.AboutPerson(proof.Form.Value("assertion")) {
 		return s.auth.Authenticate(ctx, proof)
 	}
 	var also clientauth.Authenticated

@@ -54,6 +54,9 @@ func (s *Server) metadataFor(scopes oauth.Scope) oauth.ServerMetadata {
 	}
 	if s.options.Federation != nil {
 		m.GrantTypesSupported = append(m.GrantTypesSupported, oauth.GrantJWTBearer)
+		if s.options.Browser != nil && s.options.Links != nil {
+			m.AuthorizationGrantProfilesSupported = []string{oauth.ProfileIDJAG}
+		}
 	}
 	m.ClientIDMetadataDocumentSupported = s.options.ClientDocuments
 	if s.takesRegistrations() {

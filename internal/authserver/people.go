@@ -37,7 +37,7 @@ func (s *Server) keepForPerson(ctx context.Context, grantType string, a *token.A
 		return nil
 	}
 	a.Subject = s.subjects.Of(a.Client, a.Login.PersonID)
-	if !isOfPerson(grantType) {
+	if !isOfPerson(grantType) && a.Kept {
 		return nil
 	}
 	err = s.keep(ctx, a)

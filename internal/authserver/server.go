@@ -107,6 +107,9 @@ type Options struct {
 	Grants  Grants
 	People  People
 	Devices DeviceStore // nil: no device flow
+	// Links knows people by the identity provider that they sign in by; nil: no
+	// assertions about people are taken.
+	Links grant.Links
 	// RefreshKey makes the next refresh token of each, SubjectKey pairwise
 	// subjects: secrets of 32 bytes that never change.
 	RefreshKey, SubjectKey []byte
@@ -208,7 +211,11 @@ func New(o Options) (*Server, error) {
 		s.grants[oauth.GrantDeviceCode] = s.device.grant
 	}
 	if o.Federation != nil {
-		s.grants[oauth.GrantJWTBearer] = grant.JWTBearer{Targets: targets, Life: o.TokenLife}
+		bearer := grant.JWTBearer{Targets: targets, Life: o.TokenLife}
+		if o.Browser != nil && o.Links != nil {
+			bearer.Assertions, bearer.Links, bearer.People = o.Federation, o.Links, o.People
+		}
+		s.grants[oauth.GrantJWTBearer] = bearer
 	}
 	if s.metadata, err = s.makeMetadata(); err != nil {
 		return nil, err

@@ -15,6 +15,9 @@ import (
 const (
 	TrustClient     = "client"     // whoever has one is the client of the rule
 	TrustStatements = "statements" // they vouch for what a client says when it registers (RFC 7591 §2.3)
+	// TrustPeople lets clients act for people of an identity provider
+	// (draft-ietf-oauth-identity-assertion-authz-grant).
+	TrustPeople = "people"
 )
 
 // The kinds of other issuers. They differ in what is filled in for them.
@@ -65,8 +68,9 @@ type Condition struct {
 // The bounds of a rule.
 const (
 	MaxTrustAge   = 24 * time.Hour
-	maxTrustText  = 512 // bytes of a pattern, a claim's name, an audience
-	maxTrustItems = 20  // conditions, values of one, audiences
+	PeopleAge     = 10 * time.Minute // of an assertion about a person, unless the rule says otherwise
+	maxTrustText  = 512              // bytes of a pattern, a claim's name, an audience
+	maxTrustItems = 20               // conditions, values of one, audiences
 )
 
 // NewTrustID makes the id of a trust rule.
@@ -101,8 +105,17 @@ func (r *TrustRule) checkPurpose() error {
 		if r.Kind == TrustSPIFFE {
 			return fmt.Errorf("tokens of SPIFFE are for clients, not for %s", r.For)
 		}
+	case TrustPeople:
+		switch {
+		case r.ClientID != "":
+			return fmt.Errorf("the rule is for %s and names a client too: the assertion does that", r.For)
+		case r.Kind != TrustOIDC:
+			return fmt.Errorf("tokens of %s are of workloads, not of people", r.Kind)
+		case r.Reusable:
+			return errors.New("an assertion about a person is good once: the rule lets it come again")
+		}
 	default:
-		return fmt.Errorf("the rule is for %q: it is client or statements", r.For)
+		return fmt.Errorf("the rule is for %q: it is client, statements or people", r.For)
 	}
 	return nil
 }
@@ -164,7 +177,7 @@ func (r *TrustRule) checkAudience() error {
 // operator means by that another does not.
 func (r *TrustRule) checkSubject() error {
 	switch {
-	case r.For == TrustStatements && r.Subject == "":
+	case (r.For == TrustStatements || r.For == TrustPeople) && r.Subject == "": // of people those count who are known here
 		return nil
 	case r.Subject == "":
 		return errors.New("the rule names no subject: say whose tokens are meant")

@@ -110,6 +110,9 @@ func TestARuleThatTrustsMoreThanItSaysIsRefused(t *testing.T) {
 		"the zero rule":            func(r *TrustRule) { *r = TrustRule{} },
 		"no client":                func(r *TrustRule) { r.ClientID = "" },
 		"statements and a client":  func(r *TrustRule) { r.For = TrustStatements },
+		"people and a client":      func(r *TrustRule) { r.For = TrustPeople },
+		"people of a platform":     func(r *TrustRule) { r.For, r.ClientID, r.Kind = TrustPeople, "", TrustGitHub },
+		"people, again and again":  func(r *TrustRule) { r.For, r.ClientID, r.Reusable = TrustPeople, "", true },
 		"an unknown purpose":       func(r *TrustRule) { r.For = "all" },
 		"no issuer":                func(r *TrustRule) { r.Issuer = "" },
 		"an issuer with a query":   func(r *TrustRule) { r.Issuer = "https://ci.example/?a" },
@@ -151,6 +154,10 @@ func TestARuleThatTrustsMoreThanItSaysIsRefused(t *testing.T) {
 	everybody := aRule(func(r *TrustRule) {
 		r.Subject, r.Where = "**", []Condition{{Claim: "repository_id", AnyOf: []Pattern{"74"}}}
 	})
+	people := aRule(func(r *TrustRule) { r.For, r.ClientID, r.Subject = TrustPeople, "", "" })
+	if err := people.Check(); err != nil {
+		t.Errorf("everybody whom a provider signs in: %v", err)
+	}
 	if err := everybody.Check(); err != nil {
 		t.Errorf("a claim narrows it: %v", err)
 	}

@@ -71,6 +71,9 @@ func (r *TrustRule) Judge(t ForeignToken, ourIssuer string, now time.Time) []Fin
 		r.judgeSubject(t),
 		r.judgeExpiry(t, now), r.judgeAge(t, now), r.judgeID(t),
 	}
+	if r.For == TrustPeople {
+		found = append(found, judgeClient(t))
+	}
 	for _, c := range r.Where {
 		found = append(found, c.judge(t))
 	}
@@ -112,8 +115,11 @@ func InTrustDomain(subject, domain string) bool {
 // judgeSubject: a software statement need not have one, and then its issuer
 // alone is what is trusted.
 func (r *TrustRule) judgeSubject(t ForeignToken) Finding {
-	if r.For == TrustStatements && r.Subject == "" {
+	switch {
+	case r.For == TrustStatements && r.Subject == "":
 		return Finding{"subject", true, "not looked at", orNone(t.Subject)}
+	case r.For == TrustPeople && r.Subject == "":
+		return Finding{"subject", t.Subject != "", "there", orNone(t.Subject)}
 	}
 	return Finding{"subject", r.Subject.Matches(t.Subject), string(r.Subject), t.Subject}
 }
@@ -121,8 +127,11 @@ func (r *TrustRule) judgeSubject(t ForeignToken) Finding {
 // judgeType refuses tokens that were made for something else (RFC 8725 §3.11).
 func (r *TrustRule) judgeType(t ForeignToken) Finding {
 	allowed := []string{"", "jwt", "jose", "client-authentication+jwt"}
-	if r.For == TrustStatements {
+	switch r.For {
+	case TrustStatements:
 		allowed = []string{"", "jwt"}
+	case TrustPeople:
+		return Finding{"type", t.Type == "oauth-id-jag+jwt", "oauth-id-jag+jwt", orNone(t.Type)}
 	}
 	return Finding{"type", slices.Contains(allowed, t.Type), strings.Trim(strings.Join(allowed, " "), " ") + " or none", orNone(t.Type)}
 }
@@ -180,6 +189,13 @@ func (r *TrustRule) judgeID(t ForeignToken) Finding {
 		got = "missing"
 	}
 	return Finding{"jti", t.ID != "" && len(t.ID) <= maxForeignJTI, "there, and new", got}
+}
+
+// judgeClient: an assertion about a person says which client it is for. Whether
+// that is the one that brings it, is for who has proved the client.
+func judgeClient(t ForeignToken) Finding {
+	ids := t.Texts("client_id")
+	return Finding{"client_id", len(ids) == 1 && ids[0] != "", "there", orNone(strings.Join(ids, " "))}
 }
 
 // Holds reports whether the token meets the condition.

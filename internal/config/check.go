@@ -453,6 +453,8 @@ func (c *checker) clientGrants(at string, cl Client) {
 		c.add(at+".exchange.from", "and the grant token_exchange come together", "name the clients whose tokens it may exchange, or leave both out")
 	case has[oauth.GrantTokenExchange] && cl.Auth == oauth.AuthNone:
 		c.add(at+".grants", "has token_exchange, which a client with auth: none cannot use", "give it another auth")
+	case has[oauth.GrantJWTBearer] && cl.Auth == oauth.AuthNone:
+		c.add(at+".grants", "has jwt_bearer, which a client with auth: none cannot use", "give it another auth")
 	case cl.PKCE == "optional" && cl.Auth == oauth.AuthNone:
 		c.add(at+".pkce", "is optional, which a public client may not have", "leave it out")
 	}

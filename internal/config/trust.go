@@ -14,7 +14,7 @@ import (
 
 // Trust lets tokens of another issuer stand for something.
 type Trust struct {
-	For      string              `yaml:"for" doc:"client:ID: whoever has such a token is that client. statements: they vouch for clients that register. signin:NAME: people sign in there, by OpenID Connect; the redirect URI is issuer, then /upstream/NAME."`
+	For      string              `yaml:"for" doc:"client:ID: whoever has such a token is that client. statements: they vouch for clients that register. people: they let clients with the grant jwt_bearer act for people who sign in there. signin:NAME: people sign in there, by OpenID Connect; the redirect URI is issuer, then /upstream/NAME."`
 	From     string              `yaml:"from" doc:"github:ORG/REPO[:CONTEXT], gitlab:GROUP/PROJECT[:CONTEXT], kubernetes:ISSUER_URL, spiffe://TRUST_DOMAIN[/PATH], or the https URL of an issuer."`
 	Keys     string              `yaml:"keys" doc:"File with the issuer's public keys, or https URL of its keys or SPIFFE bundle. Default: found by the issuer's metadata."`
 	Audience []string            `yaml:"audience" doc:"Audiences that a token may have, all of them. Default: issuer. With signin: the client_id of offkey there."`
@@ -31,7 +31,9 @@ func (t Trust) Rule(l *Loaded, name string) (client.TrustRule, error) {
 	}
 	r.ID, r.Name, r.Source, r.Audience = name, name, client.SourceFile, t.Audience
 	purpose, id, _ := strings.Cut(t.For, ":")
-	r.For, r.ClientID = purpose, id
+	if r.For, r.ClientID = purpose, id; purpose == client.TrustPeople {
+		r.MaxAge = client.PeopleAge
+	}
 	for _, claim := range slices.Sorted(maps.Keys(t.Where)) {
 		var values []client.Pattern
 		for _, v := range t.Where[claim] {

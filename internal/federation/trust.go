@@ -251,8 +251,11 @@ func (t *Trust) choose(rules []*client.TrustRule, token client.ForeignToken, cli
 			nearest = found
 		}
 	}
-	if len(fitting) == 0 {
+	switch {
+	case len(fitting) == 0:
 		return nil, misfit(nearest)
+	case fitting[0].For == client.TrustPeople && !slices.Equal(token.Texts("client_id"), []string{clientID}):
+		return nil, &client.TrustFailure{Cause: client.TrustAudience, Description: "client_id of the token is not the client that brings it"}
 	}
 	if clientID != "" {
 		// SPIFFE clients name themselves by their SPIFFE ID.
@@ -286,7 +289,7 @@ func lacking(found []client.Finding) (n int) {
 // its audience, its times, its jti. What the rules want of sub and claims is for
 // the operator alone.
 func misfit(nearest []client.Finding) error {
-	causes := map[string]string{"audience": client.TrustAudience, "expires": client.TrustClock, "age": client.TrustLifetime, "jti": client.TrustShape, "type": client.TrustShape}
+	causes := map[string]string{"audience": client.TrustAudience, "expires": client.TrustClock, "age": client.TrustLifetime, "jti": client.TrustShape, "type": client.TrustShape, "client_id": client.TrustShape}
 	var wrong *client.Finding
 	for i, f := range nearest {
 		if f.OK {

@@ -46,6 +46,7 @@ type ServerMetadata struct {
 	DPoPSigningAlgValuesSupported              []string       `json:"dpop_signing_alg_values_supported,omitempty"`              // RFC 9449 §5.1
 	ProtectedResources                         []string       `json:"protected_resources,omitempty"`                            // RFC 9728 §4
 	ClientIDMetadataDocumentSupported          bool           `json:"client_id_metadata_document_supported,omitempty"`
+	AuthorizationGrantProfilesSupported        []string       `json:"authorization_grant_profiles_supported,omitempty"` // draft-ietf-oauth-identity-assertion-authz-grant
 
 	// Members of OpenID Connect Discovery 1.0 and its logout specifications.
 	UserinfoEndpoint                  string   `json:"userinfo_endpoint,omitempty"`

@@ -16,8 +16,13 @@ const (
 	TypeRefreshToken = "urn:ietf:params:oauth:token-type:refresh_token"
 	TypeIDToken      = "urn:ietf:params:oauth:token-type:id_token"
 	TypeJWT          = "urn:ietf:params:oauth:token-type:jwt"
+	TypeIDJAG        = "urn:ietf:params:oauth:token-type:id-jag"
 	TypeAPIKey       = "urn:offkey:params:token-type:apikey" // ours: a legacy apikey as subject_token
 )
+
+// ProfileIDJAG is a use of the JWT bearer grant: an identity provider's assertion
+// about a person (draft-ietf-oauth-identity-assertion-authz-grant).
+const ProfileIDJAG = "urn:ietf:params:oauth:grant-profile:id-jag"
 
 // Ways in which a client proves itself at the token endpoint.
 const (
@@ -49,7 +54,8 @@ const (
 	TypAccessToken          = "at+jwt"
 	TypTokenIntrospection   = "token-introspection+jwt" // RFC 9701 §5
 	TypClientAuthentication = "client-authentication+jwt"
-	TypDPoPProof            = "dpop+jwt" // RFC 9449 §4.2
+	TypDPoPProof            = "dpop+jwt"         // RFC 9449 §4.2
+	TypIDJAG                = "oauth-id-jag+jwt" // draft-ietf-oauth-identity-assertion-authz-grant
 )
 
 // Well-known URI suffixes.

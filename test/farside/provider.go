@@ -127,6 +127,16 @@ func (p *Provider) token(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, map[string]any{"access_token": "at", "token_type": "Bearer", "id_token": p.sign(claims)})
 }
 
+// Vouch makes an assertion that a client of another server may act for a person
+// (draft-ietf-oauth-identity-assertion-authz-grant).
+func (p *Provider) Vouch(server, clientID, sub, jti string) string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := p.Clock().Unix()
+	i := &Issuer{key: p.key}
+	return i.Sign(p.t, oauth.TypIDJAG, map[string]any{"iss": p.URL, "sub": sub, "aud": server, "client_id": clientID, "iat": now, "exp": now + 300, "jti": jti})
+}
+
 func (p *Provider) sign(claims map[string]any) string {
 	i := &Issuer{key: p.key}
 	return i.Sign(p.t, p.Typ, claims)

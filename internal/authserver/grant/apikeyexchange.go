@@ -92,6 +92,8 @@ func checkRequestedType(form oauth.Params) error {
 	switch form.Value("requested_token_type") {
 	case "", oauth.TypeAccessToken, oauth.TypeJWT:
 		return nil
+	case oauth.TypeIDJAG:
+		return oauth.InvalidRequest("requested_token_type: assertions for other servers are the identity provider's to give; this server takes them, by " + oauth.GrantJWTBearer)
 	}
 	return oauth.InvalidRequest("requested_token_type must be " + oauth.TypeAccessToken)
 }

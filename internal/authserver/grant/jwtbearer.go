@@ -14,13 +14,23 @@ import (
 // proved the client already, and the grant gives what client_credentials would:
 // no refresh token, for the workload gets a new assertion whenever it needs one
 // (RFC 7521 §4.1).
+//
+// An identity provider's assertion about a person is told by its typ, and brought
+// by a client that proves itself otherwise (identityassertion.go).
 type JWTBearer struct {
-	Targets Targets
-	Life    time.Duration // of its tokens
+	Targets    Targets
+	Life       time.Duration // of its tokens
+	Assertions Assertions    // with Links and People: nil takes none about people
+	Links      Links
+	People     People
 }
 
-// Authorize decides a request of a client that its assertion has proved.
-func (g JWTBearer) Authorize(_ context.Context, who clientauth.Authenticated, r Request) (token.Authorization, error) {
+// Authorize decides a request of a client that its assertion has proved, or that
+// brings one about a person.
+func (g JWTBearer) Authorize(ctx context.Context, who clientauth.Authenticated, r Request) (token.Authorization, error) {
+	if AboutPerson(r.Form.Value("assertion")) {
+		return g.forPerson(ctx, who, r)
+	}
 	c := who.Client()
 	if err := checkProvedByAssertion(who); err != nil {
 		return token.Authorization{}, err

@@ -14,6 +14,10 @@ type statusCmd struct {
 	operatorFlags
 	Watch bool          `help:"Show it again and again, until Ctrl-C."`
 	Every time.Duration `default:"2s" placeholder:"TIME" help:"With --watch: how often. Default 2s."`
+
+	BurnDown bool `name:"burn-down" help:"Calls of each day by kind of credential, kept for 400 days."`
+	Days     int  `default:"30" placeholder:"N" help:"With --burn-down: how many days. Default 30."`
+	CSV      bool `name:"csv" help:"With --burn-down: print CSV with a heading."`
 }
 
 func (statusCmd) Help() string {
@@ -21,8 +25,10 @@ func (statusCmd) Help() string {
   offkey status
   offkey status --watch
   offkey status --json | jq .calls
+  offkey status --burn-down --days 90
 
-Calls are those of the last 30 days. The forecast is when no call has an apikey any more, if it goes on like that.`
+Calls are those of the last 30 days. The forecast is where a straight line through the share of apikeys of each day, a day
+weighing as much as it has calls, meets zero; it knows nothing of announced dates. Where it cannot tell it says why.`
 }
 
 type statusDoc struct {
@@ -39,6 +45,7 @@ type statusDoc struct {
 		Other  int64 `json:"other"`
 	} `json:"calls"`
 	Forecast time.Time `json:"forecast"`
+	Why      string    `json:"forecast_why"`
 	Next     *struct {
 		Event string    `json:"event"`
 		At    time.Time `json:"at"`
@@ -48,6 +55,9 @@ type statusDoc struct {
 // Run shows.
 func (c *statusCmd) Run(ctx context.Context, t *terminal) error {
 	o := c.connect()
+	if c.BurnDown {
+		return c.burnDown(ctx, t, o)
+	}
 	for {
 		var raw json.RawMessage
 		if err := o.get(ctx, "/status", nil, &raw); err != nil {
@@ -108,6 +118,9 @@ func (s statusDoc) print(t *terminal) error {
 		apikeys += ": " + strings.Join(byStage, ", ")
 	}
 	forecast := "not to be seen yet"
+	if s.Why != "" {
+		forecast += ": " + s.Why
+	}
 	switch credentialed := s.Calls.APIKey + s.Calls.Token; {
 	case credentialed > 0 && s.Calls.APIKey == 0:
 		forecast = "done: no call with an apikey in 30 days"

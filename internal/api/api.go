@@ -105,6 +105,7 @@ type endpoint struct {
 func (s *Server) endpoints() []endpoint {
 	return []endpoint{
 		{"GET /status", s.status},
+		{"GET /burn-down", s.burnDown},
 		{"GET /doctor", s.examine},
 
 		{"GET /apikeys", s.listAPIKeys},

@@ -22,6 +22,7 @@ type Road interface {
 	Show(ctx context.Context, id string) (migration.Detail, error)
 	Plan(ctx context.Context, q migration.PlanRequest) (migration.Plan, error)
 	Status(ctx context.Context) (migration.Status, error)
+	BurnDown(ctx context.Context, days int) (migration.BurnDown, error)
 	SetStage(ctx context.Context, c migration.StageChange) (migration.StageResult, error)
 	Cohorts(ctx context.Context) ([]migration.CohortItem, error)
 	SetCohort(ctx context.Context, c migration.CohortChange) (migration.CohortResult, error)

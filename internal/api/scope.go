@@ -11,12 +11,12 @@ import (
 // subjects are what is managed, by the first segment of a path where that does
 // not say it already.
 var subjects = map[string]string{
-	"groups": "people", "registration-tokens": "clients", "revoke-all": "clients",
+	"groups": "people", "registration-tokens": "clients", "revoke-all": "clients", "scan": "leaks", "burn-down": "status",
 }
 
 // readers are requests that change nothing although their method could.
 var readers = []string{
-	"POST /apikeys/lookup", "POST /trust/test", "POST /routes/test", "POST /scopes/design", "POST /scopes/infer", "POST /plan",
+	"POST /apikeys/lookup", "POST /trust/test", "POST /routes/test", "POST /scopes/design", "POST /scopes/infer", "POST /plan", "POST /scan",
 }
 
 // scopeOf is the scope that a token needs for an endpoint, as in
@@ -66,6 +66,6 @@ func needsFresh(pattern string) bool {
 		}
 	}
 	return strings.HasPrefix(scope, "delete:") || slices.Contains([]string{
-		"POST /apikeys/{id}/revoke", "POST /apikeys/{id}/block", "POST /clients", "POST /clients/{id}/rotate", "POST /clients/{id}/keys", "POST /stage", "POST /revoke-all",
+		"POST /apikeys/{id}/revoke", "POST /apikeys/{id}/block", "POST /clients", "POST /clients/{id}/rotate", "POST /clients/{id}/keys", "POST /stage", "POST /revoke-all", "POST /leaks/{id}/close",
 	}, pattern)
 }

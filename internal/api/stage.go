@@ -22,6 +22,19 @@ func (s *Server) status(r *http.Request) (any, error) {
 	return s.o.Road.Status(r.Context())
 }
 
+// burnDown counts days, today included.
+func (s *Server) burnDown(r *http.Request) (any, error) {
+	q, err := readQuery(r, "days")
+	if err != nil {
+		return nil, err
+	}
+	days, err := q.number("days", 90, 400)
+	if err != nil {
+		return nil, err
+	}
+	return s.o.Road.BurnDown(r.Context(), days)
+}
+
 // planQuestion asks whose calls would fail if.
 type planQuestion struct {
 	Stage   string          `json:"stage"`   // left out: as the calendar has it

@@ -85,3 +85,11 @@ func (r road) ShowLeak(ctx context.Context, id string) (migration.LeakReport, er
 	}
 	return r.Road.ShowLeak(ctx, id)
 }
+
+// BurnDown implements api.Road.
+func (r road) BurnDown(ctx context.Context, days int) (migration.BurnDown, error) {
+	if err := r.recorder.Flush(ctx); err != nil {
+		return migration.BurnDown{}, err
+	}
+	return r.Road.BurnDown(ctx, days)
+}

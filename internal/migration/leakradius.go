@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"net/netip"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/offkey/offkey/internal/client"
@@ -84,7 +83,7 @@ func (f *radiusFold) add(r traffic.Row) {
 		return
 	}
 	f.calls += r.Calls
-	if strings.HasPrefix(r.Outcome, "denied:") {
+	if r.Denied() {
 		f.refused += r.Calls
 	}
 	tally(f.routes, operation{r.Method, r.Template}, operation{"*", "/**"}, maxRoutes, r.Calls)

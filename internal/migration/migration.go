@@ -66,6 +66,7 @@ type ClientStore interface {
 type TrafficStore interface {
 	Traffic(ctx context.Context, f traffic.Filter, yield func(traffic.Row) error) error
 	TrafficFloor(ctx context.Context) (oldest time.Time, err error)
+	DailyCalls(ctx context.Context, from, to time.Time) ([]traffic.Day, error)
 }
 
 // SettingStore keeps the rules that hold for all.

@@ -2,7 +2,6 @@ package migration
 
 import (
 	"context"
-	"math"
 	"sync"
 	"time"
 
@@ -17,7 +16,9 @@ type Status struct {
 	APIKeys  APIKeyCount  `json:"apikeys"`
 	Calls    CallCount    `json:"calls"`
 	Forecast *time.Time   `json:"forecast"` // when no call has an apikey any more, at this rate; null where it is not to be seen
-	Next     *NextEvent   `json:"next"`
+	// ForecastWhy says why there is no forecast.
+	ForecastWhy string     `json:"forecast_why,omitempty"`
+	Next        *NextEvent `json:"next"`
 }
 
 // APIKeyCount counts apikeys.
@@ -84,7 +85,8 @@ func (r *Road) Status(ctx context.Context) (Status, error) {
 		s.Calls.Token += d.Token
 		s.Calls.Other += d.Other
 	}
-	s.Forecast = instant(forecast(days, now))
+	found := forecastOf(days, now)
+	s.Forecast, s.ForecastWhy = found.At, found.Why
 	return s, nil
 }
 
@@ -154,35 +156,4 @@ func (b *burnDown) days(ctx context.Context, store TrafficStore, now time.Time) 
 	}
 	b.hours = kept
 	return days, nil
-}
-
-// forecastDays is the least that a forecast is made from.
-const forecastDays = 7
-
-// forecast is when calls with apikeys end if their share of all calls with a
-// credential goes on falling as in the days given: the zero of the line of least
-// squares. It is the zero time if the share does not fall, if there are too few
-// days with calls, or if it would take more than ten years.
-func forecast(days []CallCount, now time.Time) time.Time {
-	var n, sx, sy, sxx, sxy float64
-	for i, d := range days {
-		if d.APIKey+d.Token == 0 {
-			continue
-		}
-		x, y := float64(i-len(days)+1), float64(d.APIKey)/float64(d.APIKey+d.Token)
-		n, sx, sy, sxx, sxy = n+1, sx+x, sy+y, sxx+x*x, sxy+x*y
-	}
-	if n < forecastDays || n*sxx == sx*sx {
-		return time.Time{}
-	}
-	slope := (n*sxy - sx*sy) / (n*sxx - sx*sx)
-	at := (sy - slope*sx) / n // share today
-	if slope > -1e-6 {
-		return time.Time{}
-	}
-	left := math.Max(at/-slope, 0)
-	if left > 3650 {
-		return time.Time{}
-	}
-	return now.Add(time.Duration(left * 24 * float64(time.Hour))).Truncate(24 * time.Hour)
 }

@@ -2,6 +2,7 @@ package migration
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"time"
 
@@ -67,16 +68,24 @@ func TestForecast(t *testing.T) {
 			}
 			return 0, 100
 		}), "2026-11-23"},
+		{"a day of few calls weighs little", days(func(i int) (int64, int64) {
+			if i == 29 {
+				return 1, 0
+			}
+			return 10_000 - 200*int64(i), 200 * int64(i)
+		}), "2026-12-14"},
+		{"gone for a month", days(func(int) (int64, int64) { return 0, 100 }), "2026-11-23"},
 		{"so slow that nobody can tell", days(func(i int) (int64, int64) { return 1_000_000 - int64(i), int64(i) }), ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			got := ""
-			if at := forecast(tt.days, noon); !at.IsZero() {
-				got = at.Format(time.DateOnly)
+			f := forecastOf(tt.days, noon)
+			if f.At != nil {
+				got = f.At.Format(time.DateOnly)
 			}
-			if got != tt.want {
-				t.Errorf("got %q, want %q", got, tt.want)
+			if got != tt.want || (got == "") != (f.Why != "") {
+				t.Errorf("got %q, want %q: %+v", got, tt.want, f)
 			}
 		})
 	}
@@ -129,5 +138,35 @@ func TestAStatusThatIsWatchedReadsLittleAndMissesNothing(t *testing.T) {
 	w.pass(90 * 24 * time.Hour)
 	if n := sum(); n != 0 {
 		t.Errorf("%d calls after three months", n)
+	}
+}
+
+func TestABurnDownShowsEachDayByKind(t *testing.T) {
+	w := newWorld(t)
+	w.madeClient("cl_1", "", noon)
+	w.calls(
+		seen("ak_1", "GET", "/v1/x", 6, ago(24*time.Hour)), seen("ak_1", "GET", "/v1/x", 3, ago(24*time.Hour), carrier("query:key")),
+		seen("cl_1", "GET", "/v1/x", 1, ago(24*time.Hour), kind(traffic.KindClient)), seen("cl_gone", "GET", "/v1/x", 10, kind(traffic.KindClient)),
+		seen("ak_1", "GET", "/v1/x", 10, outcome("denied:apikey_retired")), seen("", "GET", "/v1/x", 5, kind(traffic.KindNone)),
+		seen("ak_1", "GET", "/v1/x", 99, ago(10*24*time.Hour)),
+	)
+	b, err := w.BurnDown(w.ctx, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"apikey:query", "apikey:header", "client:other", "client:private_key_jwt", "none"}; !slices.Equal(b.Kinds, want) {
+		t.Fatalf("kinds are %v", b.Kinds)
+	}
+	for i, want := range []BurnDay{
+		{Day: "2026-11-21", Calls: []int64{0, 0, 0, 0, 0}, Refused: []int64{0, 0, 0, 0, 0}},
+		{Day: "2026-11-22", Calls: []int64{3, 6, 0, 1, 0}, Refused: []int64{0, 0, 0, 0, 0}, APIKey: 0.9},
+		{Day: "2026-11-23", Calls: []int64{0, 10, 10, 0, 5}, Refused: []int64{0, 10, 0, 0, 0}, APIKey: 0.5},
+	} {
+		if got := b.Days[i]; got.Day != want.Day || !slices.Equal(got.Calls, want.Calls) || !slices.Equal(got.Refused, want.Refused) || got.APIKey != want.APIKey {
+			t.Errorf("%+v, want %+v", got, want)
+		}
+	}
+	if b.Forecast.At != nil || b.Forecast.Why == "" {
+		t.Errorf("from three days: %+v", b.Forecast)
 	}
 }

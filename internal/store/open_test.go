@@ -7,11 +7,14 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/offkey/offkey/internal/audit"
 	"github.com/offkey/offkey/internal/client"
+	"github.com/offkey/offkey/internal/traffic"
 )
 
 // openAt opens a data file that must open.
@@ -322,5 +325,45 @@ func TestSchemaStepsAreNumbered(t *testing.T) {
 		if step.number != i+1 {
 			t.Errorf("step %d has number %d", i+1, step.number)
 		}
+	}
+}
+
+func TestWhatWasOnRecordIsCountedByDay(t *testing.T) {
+	db := openNew(t)
+	create(t, db, "cl_1")
+	hour := time.Now().UTC().Truncate(time.Hour)
+	row := func(kind, id, carrier, outcome string, calls int64) traffic.Row {
+		return traffic.Row{Hour: hour, Credential: traffic.Credential{Kind: kind, ID: id}, Method: "GET", Template: "/", Status: 200, Carrier: carrier, Outcome: outcome, Calls: calls, First: hour, Last: hour}
+	}
+	if err := db.AddTraffic(t.Context(), []traffic.Row{
+		row("apikey", "ak_1", "header:X-API-Key", "", 1), row("apikey", "ak_1", "basic", "denied:x", 2), row("apikey", "ak_1", "", "", 4),
+		row("client", "cl_1", "", "", 8), row("client", "cl_2", "", "", 16), row("none", "", "", "", 32),
+	}); err != nil {
+		t.Fatal(err)
+	}
+	want, err := db.DailyCalls(t.Context(), time.Time{}, time.Time{})
+	if err != nil || len(want) != 6 {
+		t.Fatalf("%v, %v", want, err)
+	}
+	all, err := schemaSteps()
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := slices.IndexFunc(all, func(s schemaStep) bool { return s.number == 13 })
+	_, counting, found := strings.Cut(all[at].text, "-- What is on record already.")
+	if !found {
+		t.Fatal("the step does not count")
+	}
+	s, err := newSession(t.Context(), db.pool.writers)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.close() }()
+	if _, err := s.conn.ExecContext(t.Context(), "DELETE FROM daily_calls; --"+counting); err != nil {
+		t.Fatal(err)
+	}
+	got, err := db.DailyCalls(t.Context(), time.Time{}, time.Time{})
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("counted again: %v, %v, want %v", got, err, want)
 	}
 }

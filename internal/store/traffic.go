@@ -40,6 +40,9 @@ func (db *DB) AddTraffic(ctx context.Context, rows []traffic.Row) error {
 		if err := x.addTraffic(rows); err != nil {
 			return err
 		}
+		if err := x.noteDaily(rows); err != nil {
+			return err
+		}
 		return x.noteUse(rows)
 	})
 }

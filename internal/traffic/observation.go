@@ -6,6 +6,7 @@ package traffic
 import (
 	"net/http"
 	"net/netip"
+	"strings"
 	"time"
 )
 
@@ -85,6 +86,19 @@ type Row struct {
 // StatusUnknown is the status of a call that a proxy passed on after asking about
 // it: what the API answered is not seen.
 const StatusUnknown = 0
+
+// Denied reports whether offkey refused.
+func (r Row) Denied() bool { return strings.HasPrefix(r.Outcome, "denied:") }
+
+// Day is the count of all calls of one day (UTC) with one kind of credential:
+// "apikey:" and where it travels, "client:" and how it proves itself, "none",
+// "unknown".
+type Day struct {
+	Day     time.Time `json:"day"`
+	Kind    string    `json:"kind"`
+	Calls   int64     `json:"calls"`
+	Refused int64     `json:"refused"` // of these, by offkey
+}
 
 // OK reports whether the API answered with success.
 func (r Row) OK() bool { return r.Status >= 200 && r.Status < 300 }

@@ -18,3 +18,15 @@ CREATE TABLE daily_calls (
   refused INTEGER NOT NULL, -- of these, by offkey
   PRIMARY KEY (day, kind)
 ) STRICT, WITHOUT ROWID;
+
+-- What is on record already. A carrier is "header:X-API-Key", "query:key", "basic".
+INSERT INTO daily_calls (day, kind, calls, refused)
+SELECT t.hour / 86400000000 * 86400000000,
+  CASE k.word
+    WHEN 'apikey' THEN 'apikey:' || CASE WHEN c.word IS NULL THEN 'other' WHEN instr(c.word, ':') > 0 THEN substr(c.word, 1, instr(c.word, ':') - 1) ELSE c.word END
+    WHEN 'client' THEN 'client:' || coalesce((SELECT auth FROM client WHERE id = w.word), 'other')
+    ELSE k.word END,
+  sum(t.calls), sum(CASE WHEN o.word LIKE 'denied:%' THEN t.calls ELSE 0 END)
+FROM traffic t JOIN traffic_word k ON k.id = t.kind
+  LEFT JOIN traffic_word w ON w.id = t.credential LEFT JOIN traffic_word c ON c.id = t.carrier LEFT JOIN traffic_word o ON o.id = t.outcome
+GROUP BY 1, 2;

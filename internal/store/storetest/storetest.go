@@ -113,6 +113,7 @@ type Store interface {
 	Traffic(ctx context.Context, f traffic.Filter, yield func(traffic.Row) error) error
 	TrafficFloor(ctx context.Context) (time.Time, error)
 	PruneTraffic(ctx context.Context, before time.Time, limit int) (deleted int, err error)
+	DailyCalls(ctx context.Context, from, to time.Time) ([]traffic.Day, error)
 	APIKeyUse(ctx context.Context, id string) (first, last, lastOK time.Time, err error)
 	APIKeyUses(ctx context.Context, ids []string) (map[string]apikey.Use, error)
 

@@ -63,6 +63,37 @@ func testTraffic(t *testing.T, open Open) {
 		inOrder(rows)
 		b.same("rows", got, rows)
 	})
+	t.Run("days are counted by kind of credential, and outlive their rows", func(t *testing.T) {
+		b := setUp(t, open)
+		c := plainClient("cl_1")
+		b.haveClients(c)
+		client, gone, denied, basic := aRow(0, "cl_1", "/a"), aRow(0, "cl_9", "/a"), aRow(1, "ak_1", "/b"), aRow(25, "ak_1", "/a")
+		client.Credential.Kind, gone.Credential.Kind = traffic.KindClient, traffic.KindClient
+		denied.Outcome, basic.Carrier = "denied:apikey_retired", "basic"
+		for range 2 {
+			b.ok(b.AddTraffic(b.ctx(), []traffic.Row{client, gone, denied, basic}))
+		}
+		day := client.Hour.Truncate(24 * time.Hour)
+		want := []traffic.Day{
+			{Day: day, Kind: "apikey:header", Calls: 2 * denied.Calls, Refused: 2 * denied.Calls},
+			{Day: day, Kind: "client:client_secret_basic", Calls: 2 * client.Calls},
+			{Day: day, Kind: "client:other", Calls: 2 * gone.Calls},
+			{Day: basic.Hour.Truncate(24 * time.Hour), Kind: "apikey:basic", Calls: 2 * basic.Calls},
+		}
+		days, err := b.DailyCalls(b.ctx(), time.Time{}, time.Time{})
+		b.ok(err)
+		b.same("days", days, want)
+		_, err = b.PruneTraffic(b.ctx(), basic.Hour.Add(48*time.Hour), 1000)
+		b.ok(err)
+		days, err = b.DailyCalls(b.ctx(), day, day.Add(24*time.Hour))
+		b.ok(err)
+		b.same("of the first day, without rows", days, want[:3])
+		_, err = b.Clean(b.ctx(), day.Add(402*24*time.Hour), 1000)
+		b.ok(err)
+		days, err = b.DailyCalls(b.ctx(), time.Time{}, time.Time{})
+		b.ok(err)
+		b.same("after 400 days", len(days), 0)
+	})
 	t.Run("rows that look the same are added up", func(t *testing.T) {
 		b := setUp(t, open)
 		first, second, third := aRow(0, "ak_1", "/a"), aRow(0, "ak_1", "/a"), aRow(0, "ak_1", "/a")

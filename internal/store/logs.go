@@ -54,6 +54,9 @@ func (db *DB) AddLogTraffic(ctx context.Context, rows []traffic.Row, p traffic.L
 		if err := x.addTraffic(kept); err != nil {
 			return err
 		}
+		if err := x.noteDaily(rows); err != nil {
+			return err
+		}
 		return x.noteUse(rows)
 	})
 }

@@ -16,6 +16,7 @@ type clientsCmd struct {
 	Update  clientsUpdateCmd  `cmd:"" help:"Change a client."`
 	Rotate  clientsRotateCmd  `cmd:"" help:"Give a client a new secret or key beside the old one."`
 	Approve clientsApproveCmd `cmd:"" help:"Let a client have what it waits for."`
+	Widen   clientsWidenCmd   `cmd:"" help:"Give a client scopes for a time."`
 	Disable clientsDisableCmd `cmd:"" help:"Refuse a client and all its tokens."`
 	Enable  clientsEnableCmd  `cmd:"" help:"Take a disabled client back."`
 	Revoke  clientsRevokeCmd  `cmd:"" help:"Refuse what a client was issued until now."`

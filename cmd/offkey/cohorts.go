@@ -30,6 +30,7 @@ type cohortDoc struct {
 }
 
 type stepDoc struct {
+	ID     string `json:"id"`
 	Cohort string `json:"cohort"`
 	Share  string `json:"share"`
 	Stage  string `json:"stage"`

@@ -39,7 +39,9 @@ type cli struct {
 	Routes  routesCmd  `cmd:"" group:"road" help:"Which scopes a call needs: list, set, unset, enforce, test."`
 	Scopes  scopesCmd  `cmd:"" group:"road" help:"Scopes for the API, and which each caller needs: design, infer."`
 	Plan    planCmd    `cmd:"" group:"road" help:"Whose calls would fail if: recorded traffic under other rules."`
-	Stage   stageCmd   `cmd:"" group:"road" help:"Move apikeys along the road, or back."`
+	Stage   stageCmd   `cmd:"" group:"road" help:"Move apikeys along the road, or back: set, cohorts, calendar, pause, resume, guards and more."`
+
+	Brownout brownoutCmd `cmd:"" group:"road" help:"Short, announced refusals: now, schedule, list, cancel."`
 
 	Leak leakCmd `cmd:"" group:"road" help:"A credential got out: how far it reaches; stop it, tell its owner: list, show, close."`
 

@@ -234,7 +234,8 @@ func TestEveryChangeCanBeTriedFirst(t *testing.T) {
 		"apikeys map ak_1 --client c", "apikeys extend ak_1 --until 2027-12-31 --reason r", "apikeys revoke ak_1", "apikeys block ak_1",
 		"clients create --name n --auth client_secret_basic", "clients update c --name n", "clients rotate c", "clients rotate c --drop cr_1",
 		"clients approve c", "clients disable c", "clients enable c", "clients delete c",
-		"routes unset /a", "routes enforce on", "stage set warn --all", "stage cohorts set c --share 5%", "stage cohorts delete c", "signing rotate", "signing drop k", "config reload",
+		"routes unset /a", "routes enforce on", "stage set warn --all", "stage cohorts set c --share 5%", "stage cohorts delete c", "stage cancel s", "stage pause", "stage resume", "brownout now --for 1m", "brownout schedule --for 1m --at 2099-01-01", "brownout cancel --all",
+		"clients widen c --for 1d --reason r", "signing rotate", "signing drop k", "config reload",
 	} {
 		t.Run(args, func(t *testing.T) {
 			m.run(t, append(strings.Fields(args), "--dry-run", "--json")...).want(t, exitOK)
@@ -327,7 +328,8 @@ func TestAConditionThatIsNotMetIsExitCode6(t *testing.T) {
 func TestEveryHelpPageFitsAndBeginsWithExamples(t *testing.T) {
 	for _, command := range []string{
 		"apikeys list", "apikeys show", "apikeys import", "apikeys map", "apikeys extend", "apikeys revoke", "apikeys block", "status",
-		"routes list", "routes set", "routes unset", "routes enforce", "routes test", "plan", "stage set", "stage cohorts list", "stage cohorts set", "stage cohorts delete", "clients list", "clients show", "clients create",
+		"routes list", "routes set", "routes unset", "routes enforce", "routes test", "plan", "stage set", "stage cohorts list", "stage cohorts set", "stage cohorts delete", "stage calendar", "stage cancel", "stage pause", "stage resume", "stage guards", "stage freeze", "stage self-extension", "stage exceptions",
+		"brownout now", "brownout schedule", "brownout list", "brownout cancel", "clients widen", "clients list", "clients show", "clients create",
 		"clients update", "clients rotate", "clients approve", "clients disable", "clients enable", "clients delete", "signing list", "signing rotate", "signing drop",
 		"audit", "init", "config validate", "config show", "config diff", "config schema", "config reload", "doctor", "version", "up", "serve",
 	} {

@@ -11,6 +11,15 @@ import (
 type stageCmd struct {
 	Set     stageSetCmd `cmd:"" help:"Move apikeys along the road, or back, now or at a date."`
 	Cohorts cohortsCmd  `cmd:"" help:"Sets of apikeys that move together: list, set, delete."`
+
+	Calendar      calendarCmd      `cmd:"" help:"What comes, and what came."`
+	Cancel        stageCancelCmd   `cmd:"" help:"Take a step out of the calendar."`
+	Pause         pauseCmd         `cmd:"" help:"Stop the whole campaign at once."`
+	Resume        resumeCmd        `cmd:"" help:"Let it go on."`
+	Guards        guardsCmd        `cmd:"" help:"When it pauses by itself."`
+	Freeze        freezeCmd        `cmd:"" help:"From when on new apikeys are refused."`
+	SelfExtension selfExtensionCmd `cmd:"" help:"How long callers may extend an apikey by themselves, once."`
+	Exceptions    exceptionsCmd    `cmd:"" help:"What was granted beside the campaign, and until when."`
 }
 
 type stageSetCmd struct {

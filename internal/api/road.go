@@ -24,9 +24,7 @@ type Road interface {
 	Status(ctx context.Context) (migration.Status, error)
 	BurnDown(ctx context.Context, days int) (migration.BurnDown, error)
 	SetStage(ctx context.Context, c migration.StageChange) (migration.StageResult, error)
-	Cohorts(ctx context.Context) ([]migration.CohortItem, error)
-	SetCohort(ctx context.Context, c migration.CohortChange) (migration.CohortResult, error)
-	DeleteCohort(ctx context.Context, name, actor string, dryRun bool) (migration.CohortResult, error)
+	Campaign
 	Import(ctx context.Context, f migration.ImportFile, in io.Reader, actor string, dryRun bool) (migration.ImportReport, error)
 	// Approve lets a client have what it waits for; nil scopes are all.
 	Approve(ctx context.Context, clientID string, scopes oauth.Scope, actor string) (*client.Client, error)

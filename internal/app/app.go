@@ -142,6 +142,7 @@ func (a *App) open(ctx context.Context, cfg *config.Loaded) (err error) {
 	if a.road, err = a.buildRoad(cfg); err != nil {
 		return err
 	}
+	a.recorder.count = a.road.Count
 	if err := ring.Tend(ctx); err != nil {
 		return err
 	}
@@ -242,6 +243,7 @@ func (a *App) startJobs() {
 		job{"store counted calls", 500 * time.Millisecond, a.recorder.Flush},
 		job{"store last uses", 5 * time.Second, func(ctx context.Context) error { return a.flows.Load().issuer.FlushUsage(ctx, a.db) }},
 		job{"renew views", 500 * time.Millisecond, a.views.repair},
+		job{"tend the campaign", time.Second, a.road.Tend},
 		job{"deliver mail", 2 * time.Second, a.outbox.Deliver},
 		job{"tend signing keys", time.Minute, a.views.ring.Tend},
 		job{"make signing keys", 200 * time.Millisecond, a.views.ring.TendWanted},

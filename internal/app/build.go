@@ -76,7 +76,7 @@ func (a *App) buildRoad(cfg *config.Loaded) (*migration.Road, error) {
 	return migration.New(migration.Options{
 		LeakNotifier: a.outbox, VerifyToken: verifier.Verify,
 		Store: a.db, Rules: a.views.rules.Load, Pepper: a.data.pepper, Vouched: a.vouched.At, Now: a.Now,
-		Resource: cfg.Gateway.Resource, Notifier: a.outbox, Log: a.Log,
+		Resource: cfg.Gateway.Resource, Notifier: a.outbox, Log: a.Log, APIKey: a.views.apikeys.ByID, Alarm: a.outbox.TellAdmins,
 		Reader:        func() *apikey.Reader { return a.flows.Load().gateway.Reader },
 		StageDeclared: func() bool { return a.views.file.Load().Migration.Stage != apikey.Inherit },
 	})

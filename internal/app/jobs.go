@@ -66,6 +66,7 @@ type recorder struct {
 	mu    sync.Mutex // one flush at a time, so that Flush means what it says
 	tally *traffic.Tally
 	db    *store.DB
+	count func([]traffic.Row) // is told what was stored
 }
 
 // Flush stores what was counted so far. Where that fails the counts return to
@@ -80,6 +81,9 @@ func (r *recorder) Flush(ctx context.Context) error {
 	if err := r.db.AddTraffic(ctx, rows); err != nil {
 		r.tally.Restore(rows)
 		return err
+	}
+	if r.count != nil {
+		r.count(rows)
 	}
 	return nil
 }

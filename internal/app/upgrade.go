@@ -54,6 +54,14 @@ func (t *trade) HeldBy(ctx context.Context, presented string) (any, error) {
 	return t.road.HeldBy(ctx, presented)
 }
 
+// ExtendHeld implements authserver.Holders.
+func (t *trade) ExtendHeld(ctx context.Context, presented, reason string) (any, error) {
+	if err := t.record(ctx, presented); err != nil {
+		return nil, err
+	}
+	return t.road.ExtendHeld(ctx, presented, reason)
+}
+
 // recordUse stores what was counted, if the apikey is one that is known:
 // strangers do not make the store work.
 func (a *App) recordUse(ctx context.Context, presented string) error {

@@ -21,6 +21,33 @@ func (holders) HeldBy(_ context.Context, apikey string) (any, error) {
 	return map[string]string{"last4": "-key"}, nil
 }
 
+func (h holders) ExtendHeld(ctx context.Context, apikey, reason string) (any, error) {
+	if reason == "" {
+		return nil, oauth.InvalidRequest("say why in reason")
+	}
+	return h.HeldBy(ctx, apikey)
+}
+
+func TestWhoHoldsAnAPIKeyMayAskForMoreTime(t *testing.T) {
+	w := newWorld(t, func(o *authserver.Options) { o.Holders = holders{} })
+	extend := func(apikey, body string) answer {
+		r := httptest.NewRequest(http.MethodPost, "/upgrade/apikey/extension", strings.NewReader(body))
+		r.Header.Set("Authorization", "Bearer "+apikey)
+		return w.do(r)
+	}
+	for name, tt := range map[string]struct {
+		apikey, body string
+		status       int
+	}{
+		"granted": {"old-key", `{"reason":"release in May"}`, 200}, "no reason": {"old-key", `{}`, 400}, "no JSON": {"old-key", `reason=x`, 400},
+		"too long": {"old-key", `{"reason":"` + strings.Repeat("x", 5000) + `"}`, 400}, "an unknown apikey": {"made-up", `{"reason":"x"}`, 401},
+	} {
+		if a := extend(tt.apikey, tt.body); a.status != tt.status {
+			t.Errorf("%s: %d %s", name, a.status, a.body)
+		}
+	}
+}
+
 func (w *world) held(authorization ...string) answer {
 	r := httptest.NewRequest(http.MethodGet, "/upgrade/apikey", nil)
 	r.Header["Authorization"] = authorization

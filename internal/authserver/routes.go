@@ -69,6 +69,7 @@ func (s *Server) makeRoutes(prefix string) map[string]http.Handler {
 	}
 	if s.options.Holders != nil {
 		routes[prefix+pathHolder] = methods{http.MethodGet: s.handleHolder} // for our own page and command lines: no CORS
+		routes[prefix+pathHolder+"/extension"] = post(s.handleExtend)
 	}
 	if s.options.Browser != nil {
 		routes[prefix+pathAuthorize] = methods{http.MethodGet: s.handleAuthorize, http.MethodPost: s.handleAuthorize} // no CORS: OAuth 2.1 §3.1

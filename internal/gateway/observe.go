@@ -21,7 +21,7 @@ var outcomes = func() map[string]*outcome {
 	for i, code := range [...]string{
 		policy.CodeNotEnforced, policy.CodeOpenRoute, policy.CodeAPIKey, policy.CodeUnverified, policy.CodeToken, codePreflight,
 		policy.CodeAPIKeyBrownout, policy.CodeAPIKeyUpgradeOnly, policy.CodeAPIKeyRetired, policy.CodeAPIKeyBlocked,
-		policy.CodeAPIKeyUnknown, policy.CodeCredentialMissing, policy.CodeCredentialConflict, policy.CodeCredentialDuplicate,
+		policy.CodeAPIKeyUnknown, policy.CodeAPIKeyNew, policy.CodeCredentialMissing, policy.CodeCredentialConflict, policy.CodeCredentialDuplicate,
 		policy.CodeInvalidToken, policy.CodeForeignToken, policy.CodeInsufficientScope, policy.CodeUnknownRoute,
 		policy.CodeInvalidProof, policy.CodeUseNonce, policy.CodeDPoPRequired, policy.CodeStepUp,
 		policy.CodeAmbiguousRequest,

@@ -56,6 +56,7 @@ var refusals = map[string]refusal{
 	policy.CodeAPIKeyUpgradeOnly: {0, "This API key only opens the upgrade", "The API key is no longer accepted by the API. It can still be traded for an OAuth client."},
 	policy.CodeAPIKeyRetired:     {0, "This API key is retired", "The API key is no longer accepted. Ask whoever runs the API for an OAuth client."},
 	policy.CodeAPIKeyBlocked:     {0, "This API key is blocked", "The API key was blocked, because it may be in the wrong hands. Ask whoever runs the API for an OAuth client."},
+	policy.CodeAPIKeyNew:         {0, "New API keys are not accepted any more", "The API key came up after new ones were announced to be refused. It can be traded for an OAuth client."},
 	policy.CodeAPIKeyUnknown:     {0, "This API key is not known", "The API key is none that is accepted here. Check that it is complete, or get an access token."},
 	policy.CodeCredentialMissing: {0, "A credential is needed", "The call has no access token."},
 	policy.CodeCredentialConflict: {0, "Two credentials that contradict each other",
@@ -124,9 +125,14 @@ func (c *call) refuse(code string) {
 // refuseLimited answers a client that calls too often (RFC 6585 §4). It is the
 // only refusal that asks to be tried again soon.
 func (c *call) refuseLimited(wait time.Duration) {
-	seconds := int64((wait + time.Second - 1) / time.Second)
-	c.w.Header()["Retry-After"] = []string{strconv.FormatInt(max(seconds, 1), 10)}
+	c.w.Header()["Retry-After"] = []string{strconv.FormatInt(secondsUp(wait), 10)}
 	c.refuse(codeRateLimited)
+}
+
+// secondsUp is a wait as Retry-After has it (RFC 9110 §10.2.3): whole seconds, one
+// at least.
+func secondsUp(wait time.Duration) int64 {
+	return max(int64((wait+time.Second-1)/time.Second), 1)
 }
 
 // write sends the problem. A HEAD gets the same without the body (net/http sees
@@ -231,8 +237,12 @@ func (c *call) describeAPIKey(p *problem) {
 	} else if found := c.presented.Found(); len(found) > 0 {
 		p.Last4 = secret.Last4(found[0].Value.Reveal())
 	}
-	if w, ok := c.rules.WindowOf(c.apikey, c.at); ok && c.decision.Stage == apikey.Brownout {
+	switch w, ok := c.rules.WindowOf(c.apikey, c.at); {
+	case c.decision.Code == policy.CodeAPIKeyNew:
+		since = c.rules.Freeze
+	case ok && c.decision.Stage == apikey.Brownout:
 		since, until = w.From, w.To
+		c.w.Header()["Retry-After"] = []string{strconv.FormatInt(secondsUp(w.To.Sub(c.at)), 10)}
 	}
 	if !since.IsZero() {
 		p.Since = &since
@@ -246,7 +256,7 @@ func (c *call) describeAPIKey(p *problem) {
 func (c *call) command(code string) string {
 	api := shellQuote(c.g.Resource)
 	switch code {
-	case policy.CodeAPIKeyBrownout, policy.CodeAPIKeyUpgradeOnly, policy.CodeCredentialMissing, policy.CodeForeignToken:
+	case policy.CodeAPIKeyBrownout, policy.CodeAPIKeyUpgradeOnly, policy.CodeAPIKeyNew, policy.CodeCredentialMissing, policy.CodeForeignToken:
 		return "offkey upgrade --api " + api
 	case policy.CodeInvalidToken:
 		if c.challengeScheme(code) == oauth.TokenTypeDPoP && c.presented.TokenScheme != oauth.TokenTypeDPoP {

@@ -76,7 +76,7 @@ func (r *Road) SetCohort(ctx context.Context, c CohortChange) (CohortResult, err
 	if err != nil {
 		return CohortResult{}, err
 	}
-	c.Match.Named = members != nil
+	c.Match.Named, c.Match.Quiet = members != nil, !c.Unused.IsZero() && c.IDs == nil && c.Routes == nil
 	made := policy.Cohort{Name: c.Name, Match: c.Match, Created: r.Now()}
 	if err := made.Check(); err != nil {
 		return CohortResult{}, err

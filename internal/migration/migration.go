@@ -95,6 +95,11 @@ type Options struct {
 	// VerifyToken reads an access token of ours, whatever its audience; without it
 	// none is recognised among leaked credentials.
 	VerifyToken func(string) (*token.Verified, error)
+	// APIKey finds an apikey without storage, nil if it is not known; without it
+	// guards count no refusals.
+	APIKey func(id string) *apikey.Key
+	// Alarm tells the operators that a guard was met; optional.
+	Alarm func(ctx context.Context, subject, text string)
 	// StageDeclared reports whether the configuration file sets the stage of
 	// all, which then cannot be set otherwise; optional.
 	StageDeclared func() bool
@@ -105,8 +110,10 @@ type Options struct {
 // far it has gone. Safe for concurrent use.
 type Road struct {
 	Options
-	burn burnDown
-	logs *LogReader
+	burn      burnDown
+	logs      *LogReader
+	meter     meter
+	quietSeen time.Time // by Tend, which runs once at a time
 }
 
 // New makes a Road.

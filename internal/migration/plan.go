@@ -27,7 +27,8 @@ type PlanRequest struct {
 	Routes []policy.Route
 	// Enforce asks about other enforcement too; Unset leaves it as it is.
 	Enforce policy.Enforce
-	Window  Window // of recorded calls; a zero end is now, a zero start 14 days before the end
+	window  *policy.Window // a brownout that is asked about
+	Window  Window         // of recorded calls; a zero end is now, a zero start 14 days before the end
 }
 
 // defaultPlanWindow is how far back a plan looks if it is not told.
@@ -221,6 +222,11 @@ func (f *planFold) change(rs *policy.Ruleset) {
 	}
 	if f.Enforce != policy.Unset {
 		rs.Enforce = f.Enforce
+	}
+	if f.window != nil {
+		w := *f.window
+		w.ID = "" // what if
+		rs.Windows = append(rs.Windows, w)
 	}
 	if f.Stage == apikey.Brownout { // as if its windows were always
 		rs.Windows = []policy.Window{{To: time.Unix(1<<40, 0)}}

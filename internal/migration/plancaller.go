@@ -163,6 +163,8 @@ func fixOf(who planned, op operation, d policy.Decision) string {
 			return fmt.Sprintf("client %s is there for it: its caller still has to send tokens instead of the apikey", who.client.ID)
 		}
 		return fmt.Sprintf("its caller runs `offkey upgrade`, or `offkey apikeys map %s --client ID`", who.id)
+	case policy.CodeAPIKeyNew:
+		return fmt.Sprintf("it came up after the freeze of new apikeys: its caller runs `offkey upgrade`, or `offkey apikeys extend %s` gives it time", who.id)
 	case policy.CodeAPIKeyBlocked:
 		return "give its owner a client: `offkey clients create`"
 	case policy.CodeAPIKeyUnknown:

@@ -154,8 +154,8 @@ func applyStage(s *policy.Settings, c StageChange, now time.Time) error {
 		return trimSteps(s)
 	}
 	step := policy.Step{Cohort: c.Cohort, Share: c.Share, Stage: c.Stage, At: c.At, Set: now}
-	if c.At.IsZero() {
-		step.At, step.Done = now, true
+	if step.ID = "st_" + shortID(); c.At.IsZero() {
+		step.ID, step.At, step.Done = "", now, true
 	}
 	if c.All && !c.Until.IsZero() {
 		s.StageUntil = c.Until

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/offkey/offkey/internal/apikey"
+	"github.com/offkey/offkey/internal/oauth"
 )
 
 // Campaign is stages over a calendar: which apikeys move together, and when.
@@ -18,8 +19,25 @@ type Campaign struct {
 	Steps   []Step   `json:"steps,omitempty"`   // those taken are kept: the way back needs them
 	Windows []Window `json:"brownouts,omitempty"`
 	Pause   Pause    `json:"pause,omitzero"`
-	// Freeze is the moment after which no new apikey is accepted; zero: none.
+	// Freeze is the moment from which on apikeys that come up are new ones, which
+	// are refused from stage warn on; zero: none.
 	Freeze time.Time `json:"freeze_new,omitzero"`
+	// Guards pause the campaign when one of them is met: "refused > 0.1% of calls".
+	Guards []string `json:"stop_if,omitempty"`
+	// SelfExtension is how many seconds whoever holds an apikey may give it by
+	// themselves, once; 0: not at all.
+	SelfExtension int64      `json:"self_extension,omitempty"`
+	Widened       []Widening `json:"widened,omitempty"`
+}
+
+// Widening is scopes that a client was given for a time.
+type Widening struct {
+	Client string      `json:"client"`
+	Scopes oauth.Scope `json:"scopes"`
+	Until  time.Time   `json:"until"`
+	At     time.Time   `json:"at"`
+	By     string      `json:"by"`
+	Reason string      `json:"reason,omitempty"`
 }
 
 // Cohort is a set of apikeys that are moved together.
@@ -40,6 +58,9 @@ type Match struct {
 	// called or because they called nothing; Chosen says how, for people.
 	Named  bool   `json:"named,omitempty"`
 	Chosen string `json:"chosen,omitempty"`
+	// Quiet members were put in because they called nothing: who calls again
+	// while that passes leaves.
+	Quiet bool `json:"quiet,omitempty"`
 }
 
 // takes reports whether k is in the cohort of that name.
@@ -73,8 +94,9 @@ type Step struct {
 	Share  Share        `json:"share,omitzero"`   // of the cohort
 	Stage  apikey.Stage `json:"stage"`            // Inherit: what holds without the cohort
 	At     time.Time    `json:"at"`
-	Set    time.Time    `json:"set,omitzero"` // when it was put into the calendar
-	Done   bool         `json:"done,omitempty"`
+	Set    time.Time    `json:"set,omitzero"`   // when it was put into the calendar
+	ID     string       `json:"id,omitempty"`   // of a planned one
+	Done   bool         `json:"done,omitempty"` // it came, and is in the audit
 }
 
 // Planned reports whether a step was set for later than when it was set.
@@ -88,6 +110,10 @@ type Window struct {
 	ID     string    `json:"id,omitempty"`
 	Cohort string    `json:"cohort,omitempty"` // "" is all
 	Share  Share     `json:"share,omitzero"`
+	Reason string    `json:"reason,omitempty"`
+	// Began and Ended say that these are in the audit.
+	Began bool `json:"began,omitempty"`
+	Ended bool `json:"ended,omitempty"`
 }
 
 // Pause stops a campaign: planned steps that had not come at Back do not come,
@@ -103,6 +129,7 @@ type Pause struct {
 func (c *Campaign) clone() Campaign {
 	other := *c
 	other.Cohorts, other.Steps, other.Windows = slices.Clone(c.Cohorts), slices.Clone(c.Steps), slices.Clone(c.Windows)
+	other.Guards, other.Widened = slices.Clone(c.Guards), slices.Clone(c.Widened)
 	return other
 }
 
@@ -125,6 +152,8 @@ const (
 	MaxCohorts = 100
 	MaxSteps   = 1000
 	MaxWindows = 200
+	MaxGuards  = 20
+	MaxWidened = 500
 
 	maxCohortName = 64
 	maxMatches    = 1000

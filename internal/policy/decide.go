@@ -91,6 +91,7 @@ const (
 	CodeAPIKeyRetired     = "apikey_retired"
 	CodeAPIKeyBlocked     = "apikey_blocked"
 	CodeAPIKeyUnknown     = "apikey_unknown"
+	CodeAPIKeyNew         = "apikey_new_refused"
 
 	CodeCredentialMissing   = "credential_missing"
 	CodeCredentialConflict  = "credential_conflict"
@@ -176,6 +177,8 @@ func (rs *Ruleset) decideStage(p Principal, stage apikey.Stage, at time.Time) De
 		}
 	case KnownAPIKey:
 		switch {
+		case stage.Passes() && stage >= apikey.Warn && p.Stage == apikey.Inherit && rs.IsNew(p.APIKey, at):
+			return deny(http.StatusUnauthorized, CodeAPIKeyNew)
 		case stage == apikey.Brownout && rs.inWindow(p.APIKey, at) != nil:
 			return deny(http.StatusUnauthorized, CodeAPIKeyBrownout)
 		case stage.Passes():

@@ -40,6 +40,7 @@ type Ruleset struct {
 	cohorts []cohort // ready to decide
 	all     track    // of all, with Stage; empty: Stage alone
 	windows []Window // that are not paused
+	freeze  time.Time
 }
 
 // Build makes the Ruleset ready to decide: fileRoutes keep their order and

@@ -65,6 +65,13 @@ func (rs *Ruleset) prepare() {
 			})
 			rs.all = slices.Insert(all, at, base)
 		}
+		if len(rs.all) == 0 { // all of it taken back
+			rs.all = track{{Stage: apikey.Observe}}
+		}
+	}
+	rs.freeze = rs.Freeze
+	if rs.Paused() && rs.Freeze.After(rs.Pause.Back) {
+		rs.freeze = time.Time{}
 	}
 	rs.windows = nil
 	for _, w := range rs.Windows {
@@ -249,6 +256,13 @@ func sooner(a, b time.Time) time.Time {
 }
 
 func earlier(a, b time.Time) time.Time { return sooner(a, b) }
+
+// IsNew reports whether k came up after new apikeys were announced to be
+// refused, and nothing was granted to it since.
+func (rs *Ruleset) IsNew(k *apikey.Key, at time.Time) bool {
+	return k != nil && !rs.freeze.IsZero() && !at.Before(rs.freeze) && !k.Created.Before(rs.freeze) &&
+		k.Stage == apikey.Inherit && !k.Extension.Holds(at)
+}
 
 // inWindow is the window that refuses k at a moment, nil if there is none.
 func (rs *Ruleset) inWindow(k *apikey.Key, at time.Time) *Window {

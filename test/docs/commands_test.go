@@ -209,7 +209,7 @@ func withShape(t *testing.T, rows map[string]string, command string) *shape {
 		base, item = "clients registration-token list", "registration_tokens"
 	case command == "clients registration-token list":
 		return readShape(t, own[1])
-	case words[0] == "clients" && words[1] != "list":
+	case words[0] == "clients" && words[1] != "list" && words[1] != "widen":
 		base, item = "clients list", "clients"
 	case words[0] == "trust" && words[1] != "list" && words[1] != "test":
 		base, item = "trust list", "trust"
@@ -367,6 +367,9 @@ func TestTheReferenceNamesWhatIsPrinted(t *testing.T) {
 		{"scopes", "design"}, {"scopes", "infer"}, {"plan", "retired"}, {"plan", "observe", "--enforce", "on"}, {"stage", "set", "warn", "--apikey", id}, {"stage", "set", "warn", "--all", "--dry-run"},
 		{"stage", "cohorts", "set", "partners", "--owner", "Acme", "--share", "50%"}, {"stage", "cohorts", "set", "quiet", "--unused", "30d", "--dry-run"}, {"stage", "cohorts", "list"},
 		{"stage", "set", "warn", "--cohort", "partners", "--at", "2098-01-01"}, {"stage", "cohorts", "list"}, {"plan", "--at", "2098-01-02", "--cohort", "partners"}, {"stage", "cohorts", "delete", "partners"},
+		{"stage", "set", "brownout", "--apikey", id}, {"brownout", "now", "--for", "1m", "--dry-run"}, {"brownout", "now", "--for", "1m"}, {"brownout", "schedule", "--at", "2098-01-01", "--for", "1m"}, {"brownout", "list"}, {"brownout", "cancel", "--all"},
+		{"stage", "set", "warn", "--all", "--at", "2098-01-01"}, {"stage", "calendar"}, {"stage", "pause", "--back", "1h"}, {"stage", "calendar"}, {"stage", "resume"}, {"stage", "guards", "refused > 5"}, {"stage", "freeze", "--off"},
+		{"stage", "self-extension", "30d"}, {"stage", "exceptions"}, {"clients", "widen", "job", "--scopes", "read:users", "--for", "1d", "--reason", "x"}, {"stage", "exceptions"}, {"stage", "calendar"},
 		{"clients", "list"}, {"clients", "revoke", "job"}, {"clients", "delete", "job", "--yes"},
 		{"people", "groups", "set", "buyers", "--scopes", "read:orders", "--mfa", "any"}, {"people", "groups", "list"},
 		{"people", "invite", "ana", "--email", "ana@example.com", "--groups", "buyers", "--claim", "given_name=Ana"}, {"people", "set", "ana", "--add-group", "admins"},

@@ -17,6 +17,7 @@ import (
 	"github.com/offkey/offkey/internal/config"
 	"github.com/offkey/offkey/internal/federation"
 	"github.com/offkey/offkey/internal/gateway"
+	"github.com/offkey/offkey/internal/keyring"
 	"github.com/offkey/offkey/internal/limit"
 	"github.com/offkey/offkey/internal/migration"
 	"github.com/offkey/offkey/internal/notify"
@@ -46,10 +47,10 @@ const tokenCacheSize = 50_000
 func (a *App) buildFlows(cfg *config.Loaded) (*flows, error) {
 	f := &flows{cfg: cfg}
 	var err error
-	if f.gateway, err = a.buildGateway(cfg); err != nil {
+	if f.clients, err = a.clientsOf(cfg); err != nil {
 		return nil, err
 	}
-	if f.clients, err = a.clientsOf(cfg); err != nil {
+	if f.gateway, err = a.buildGateway(cfg, f); err != nil {
 		return nil, err
 	}
 	if f.upstreams, err = a.buildUpstreams(cfg); err != nil {
@@ -90,7 +91,7 @@ func upgradePage(cfg *config.Loaded) string {
 	return strings.TrimSuffix(cfg.Issuer, "/") + "/upgrade"
 }
 
-func (a *App) buildGateway(cfg *config.Loaded) (*gateway.Gateway, error) {
+func (a *App) buildGateway(cfg *config.Loaded, f *flows) (*gateway.Gateway, error) {
 	carriers, err := cfg.APIKeys.Carriers()
 	if err != nil {
 		return nil, fmt.Errorf("apikeys.where: %w", err)
@@ -116,6 +117,7 @@ func (a *App) buildGateway(cfg *config.Loaded) (*gateway.Gateway, error) {
 			Deprecated: cfg.Migration.Calendar.Deprecated.Time, Sunset: cfg.Migration.Calendar.Sunset.Time,
 			Page: cmp.Or(cfg.Migration.Docs, upgradePage(cfg)),
 		},
+		Assertions: keyring.NewDerived(a.data.master, "what gateways say of calls", a.Now), Minter: a.minter(cfg, f),
 		Unsealer: &sealer{db: a.db, master: a.data.master}, TrustedProxies: cfg.TrustedProxies, CertificateHeader: cfg.TLS.CertificateHeader,
 		AsksCertificates: cfg.TLS.ClientCertificates, Replays: a.replays, Nonces: a.gatewayNonces(cfg),
 		PreflightOrigins: cfg.Gateway.PreflightOrigins,
@@ -143,8 +145,13 @@ func upstreamsOf(cfg *config.Loaded, carriers []apikey.Carrier) ([]gateway.Upstr
 		if err != nil {
 			return nil, fmt.Errorf("gateway.upstreams.%s: %w", name, err)
 		}
+		keyCall, err := gateway.ParseAPIKeyCall(u.APIKeyCall)
+		if err != nil {
+			return nil, fmt.Errorf("gateway.upstreams.%s: %w", name, err)
+		}
 		up := gateway.Upstream{
-			Name: name, Hosts: u.Hosts, URL: target, OwnHost: u.Host == "upstream",
+			APIKeyCall: keyCall,
+			Name:       name, Hosts: u.Hosts, URL: target, OwnHost: u.Host == "upstream",
 			TokenCall: call, Secret: u.Secret.Value, StripQuery: u.StripQuery,
 		}
 		switch {

@@ -143,7 +143,8 @@ type Upstream struct {
 	Hosts      []string       `yaml:"hosts" doc:"Host names that callers use for this API. Empty: every host."`
 	URL        string         `yaml:"url" doc:"Where the API is."`
 	Host       string         `yaml:"host" enum:"preserve,upstream" doc:"Which Host the API sees: the caller's (default), or the one of url."`
-	TokenCall  string         `yaml:"token_call" enum:"headers,bearer,secret,apikey" doc:"What the API receives for a call with a token: identity headers (default), the token itself, one shared secret, or the caller's own former apikey."`
+	TokenCall  string         `yaml:"token_call" enum:"headers,jwt,bearer,secret,apikey" doc:"What the API receives for a call with a token: identity headers (default), the same signed as a JWT for this call, the token itself, one shared secret, or the caller's own former apikey."`
+	APIKeyCall string         `yaml:"apikey_call" enum:"original,drop,token" doc:"What the API receives for a call with a known apikey: the apikey (default), nothing but identity headers, or a token of the client that it is mapped to."`
 	Secret     UpstreamSecret `yaml:"secret"`
 	StripQuery bool           `yaml:"strip_query" doc:"Remove an apikey from the query before the API sees it, once it is mapped to a client."`
 	CAFile     string         `yaml:"ca_file" doc:"PEM file of the certificate authority of the API."`

@@ -134,7 +134,7 @@ func (c *call) isAlone(withAPIKey bool) bool {
 
 // saw takes what an answer says about the place and the apikey of its call.
 func (l *learner) saw(c *call, res *http.Response) {
-	if l.Learner == nil || res.StatusCode < 200 || !asksForCredential(c.r.Method) {
+	if l.Learner == nil || res.StatusCode < 200 || !asksForCredential(c.r.Method) || c.replaced {
 		return
 	}
 	status := res.StatusCode

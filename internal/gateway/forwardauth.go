@@ -140,9 +140,7 @@ func isMethod(s string) bool {
 func (c *call) passToAsker() {
 	h := c.w.Header()
 	c.observe(traffic.StatusUnknown, "")
-	if c.token != nil {
-		c.setIdentity(h)
-	}
+	c.tellAPI(h)
 	c.announce(h)
 	if links := h["Link"]; len(links) > 1 {
 		h["Link"] = []string{strings.Join(links, ", ")} // proxies copy one line
@@ -155,6 +153,17 @@ func (c *call) passToAsker() {
 	}
 	h["Content-Length"] = zeroLength
 	c.w.WriteHeader(http.StatusOK)
+}
+
+// tellAPI says who calls, as the API would be told inline, but for credentials.
+func (c *call) tellAPI(h http.Header) {
+	switch {
+	case c.token != nil:
+		c.setIdentity(h)
+	case c.replacesAPIKey() && c.apikey.ClientID != "":
+		c.setAPIKeyIdentity(h)
+	}
+	c.assert(h, c.target.RawQuery)
 }
 
 var zeroLength = []string{"0"}
@@ -175,6 +184,13 @@ func (c *call) toRemove(answer http.Header) []string {
 	}
 	if c.token != nil && c.upstream.TokenCall != SendBearer {
 		names = append(names, "authorization", "dpop")
+	}
+	if c.replacesAPIKey() {
+		for _, in := range c.g.carriers {
+			if in.name == c.carrier && in.header != "" && in.header != "Cookie" {
+				names = append(names, strings.ToLower(in.header))
+			}
+		}
 	}
 	return names
 }

@@ -55,6 +55,10 @@ type Options struct {
 	Notice Notice
 	// Unsealer is needed by upstreams with SendAPIKey only.
 	Unsealer Unsealer
+	// Assertions are needed by upstreams with SendJWT only, Minter by those with
+	// SendToken.
+	Assertions Assertions
+	Minter     Minter
 	// PerClient limits the calls of each client; nil: no limit. An apikey has
 	// the bucket of the client that it is mapped to.
 	PerClient *limit.Limiter
@@ -125,7 +129,7 @@ func New(o Options) (*Gateway, error) {
 	for _, origin := range o.PreflightOrigins {
 		g.origins[origin] = true
 	}
-	if g.upstreams, err = newUpstreams(o.Upstreams, o.Unsealer != nil); err != nil {
+	if g.upstreams, err = newUpstreams(o); err != nil {
 		return nil, err
 	}
 	if g.metrics, err = newMetrics(o.Metrics); err != nil {
@@ -174,11 +178,13 @@ type call struct {
 	decision  policy.Decision
 	judged    bool // there is a decision
 
-	toAPI   credential // what the API receives in place of the caller's
-	body    *callerBody
-	status  int // answered, 0 before
-	outcome string
-	chunked bool // the API's answer has no length
+	toAPI    credential // what the API receives in place of the caller's
+	minted   Minted     // and in place of an apikey
+	replaced bool       // the API does not see the caller's apikey: its answer says nothing about it
+	body     *callerBody
+	status   int // answered, 0 before
+	outcome  string
+	chunked  bool // the API's answer has no length
 
 	asker    *dialect     // of the proxy that asks about the call; nil: the call itself came
 	original http.Request // that it asks about
@@ -209,8 +215,12 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // serve is the whole movement of a call.
 func (c *call) serve() {
-	if strings.HasPrefix(c.r.RequestURI, authPrefix) {
+	switch {
+	case strings.HasPrefix(c.r.RequestURI, authPrefix):
 		c.serveForwardAuth()
+		return
+	case c.r.RequestURI == assertionKeysPath:
+		c.serveAssertionKeys()
 		return
 	}
 	c.target = policy.ParseTarget(c.r.RequestURI)

@@ -20,7 +20,7 @@ const (
 	ourPrefix = "x-offkey-"
 )
 
-var identityHeaders = [...]string{headerClient, headerSubject, headerScopes, headerCredential}
+var identityHeaders = [...]string{headerClient, headerSubject, headerScopes, headerCredential, headerAssertion}
 
 // dropOurs removes what a caller sent under a name of ours. CGI and WSGI turn
 // both `-` and `_` into `_`, others confuse dots, so they count as equal.

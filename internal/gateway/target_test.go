@@ -193,7 +193,7 @@ func TestG04NothingIsStrippedFromPaths(t *testing.T) {
 		if err != nil {
 			u = &url.URL{Opaque: raw}
 		}
-		if _, err := newUpstreams([]Upstream{{Name: "api", URL: u}}, false); err == nil {
+		if _, err := newUpstreams(Options{Upstreams: []Upstream{{Name: "api", URL: u}}}); err == nil {
 			t.Errorf("upstream %s was accepted", raw)
 		}
 	}

@@ -25,6 +25,9 @@ type credential struct{ value secret.Text }
 // prepareCredential fetches what the API is to receive, before anything is sent
 // to it. The code is of a refusal.
 func (c *call) prepareCredential() (code string) {
+	if code := c.mint(); code != "" {
+		return code
+	}
 	if c.token == nil || c.asker != nil { // what a proxy sends the API on is not seen here: no secret is given to it
 		return ""
 	}
@@ -52,6 +55,12 @@ func (c *call) prepareCredential() (code string) {
 // and returns the query to send. The access token of the caller stays here
 // unless the upstream is said to want it: an API could use it elsewhere.
 func (c *call) setCredential(h http.Header, rawQuery string) string {
+	rawQuery = c.credentialFor(h, rawQuery)
+	c.assert(h, rawQuery)
+	return rawQuery
+}
+
+func (c *call) credentialFor(h http.Header, rawQuery string) string {
 	switch {
 	case c.token != nil:
 		c.setIdentity(h)
@@ -63,6 +72,8 @@ func (c *call) setCredential(h http.Header, rawQuery string) string {
 			rawQuery = c.g.Reader.Remove(h, rawQuery)
 			return c.upstream.in.carry(c.toAPI.value.Reveal(), h, rawQuery)
 		}
+	case c.replacesAPIKey():
+		return c.replaceAPIKey(h, rawQuery)
 	case c.apikey == nil || c.apikey.ClientID == "":
 		return rawQuery
 	}
@@ -89,17 +100,21 @@ func (c *call) stripQuery(h http.Header, rawQuery string) string {
 		return rawQuery
 	}
 	if c.token == nil {
-		h[headerClient] = []string{c.apikey.ClientID}
-		h[headerSubject] = []string{c.apikey.ClientID}
-		h[headerCredential] = []string{"apikey:" + c.apikey.ID}
+		c.replaced = true
+		c.setAPIKeyIdentity(h)
 	}
+	c.redactReferer(h)
+	return left
+}
+
+// redactReferer takes apikeys out of the Referer that may repeat a query.
+func (c *call) redactReferer(h http.Header) {
 	if referers := slices.Clone(h["Referer"]); referers != nil { // the caller's are shared
 		for i, referer := range referers {
 			referers[i] = c.g.Reader.Redact(referer)
 		}
 		h["Referer"] = referers
 	}
-	return left
 }
 
 // unsealedCache keeps opened apikeys for a short time, so that they are not

@@ -182,13 +182,13 @@ func TestUpstreamsThatCannotBe(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			_, err := newUpstreams(tt.list, true)
+			_, err := newUpstreams(Options{Upstreams: tt.list, Unsealer: &sealed{}})
 			if (err == nil) != (tt.want == "") || (err != nil && !strings.Contains(err.Error(), tt.want)) {
 				t.Errorf("%v, want %q", err, tt.want)
 			}
 		})
 	}
-	if _, err := newUpstreams([]Upstream{{Name: "a", URL: local, TokenCall: SendAPIKey, In: in}}, false); err == nil {
+	if _, err := newUpstreams(Options{Upstreams: []Upstream{{Name: "a", URL: local, TokenCall: SendAPIKey, In: in}}}); err == nil {
 		t.Error("token_call: apikey without a store of them was accepted")
 	}
 }

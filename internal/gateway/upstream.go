@@ -33,6 +33,8 @@ type Upstream struct {
 	TokenCall TokenCall
 	In        apikey.Carrier
 	Secret    secret.Text
+	// APIKeyCall is what it receives for a call with an apikey.
+	APIKeyCall APIKeyCall
 	// StripQuery takes an apikey out of the query once it is mapped to a
 	// client; the API then reads who calls from the identity headers.
 	StripQuery bool
@@ -57,9 +59,11 @@ const (
 	SendSecret
 	// SendAPIKey also sends the caller's own former apikey.
 	SendAPIKey
+	// SendJWT also sends what the headers say signed, for this call alone.
+	SendJWT
 )
 
-var tokenCallNames = [...]string{"headers", "bearer", "secret", "apikey"}
+var tokenCallNames = [...]string{"headers", "bearer", "secret", "apikey", "jwt"}
 
 func (t TokenCall) String() string { return tokenCallNames[t] }
 
@@ -77,8 +81,9 @@ func ParseTokenCall(s string) (TokenCall, error) {
 // upstream is an Upstream with its connections.
 type upstream struct {
 	Upstream
-	in    carrier
-	http1 *http.Transport
+	in       carrier
+	audience string // of assertions: scheme, host and port of URL
+	http1    *http.Transport
 	// fresh is http1 for calls that cannot be sent again: it reuses connections
 	// only within moments, because an API may close one that is idle just as a
 	// call is sent on it, and who can tell then whether it was carried out.
@@ -97,13 +102,14 @@ type upstreams struct {
 	fallback *upstream // takes every host
 }
 
-func newUpstreams(list []Upstream, canUnseal bool) (upstreams, error) {
+func newUpstreams(with Options) (upstreams, error) {
 	all := upstreams{byHost: map[string]*upstream{}}
+	list := with.Upstreams
 	if len(list) == 0 {
 		return all, errors.New("gateway: there is no upstream")
 	}
 	for _, o := range list {
-		if err := o.check(canUnseal); err != nil {
+		if err := o.check(&with); err != nil {
 			return all, fmt.Errorf("upstream %s: %w", o.Name, err)
 		}
 		u := newUpstream(o)
@@ -124,7 +130,7 @@ func newUpstreams(list []Upstream, canUnseal bool) (upstreams, error) {
 	return all, nil
 }
 
-func (o *Upstream) check(canUnseal bool) error {
+func (o *Upstream) check(with *Options) error {
 	switch u := o.URL; {
 	case u == nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https"):
 		return errors.New("the url is not of the form http://host:port or https://host")
@@ -134,7 +140,11 @@ func (o *Upstream) check(canUnseal bool) error {
 		return errors.New("token_call: secret needs the secret")
 	case (o.TokenCall == SendSecret || o.TokenCall == SendAPIKey) && o.In.Kind == "":
 		return fmt.Errorf("token_call: %s needs the place where it travels, as in header:X-API-Key", o.TokenCall)
-	case o.TokenCall == SendAPIKey && !canUnseal:
+	case o.TokenCall == SendJWT && with.Assertions == nil:
+		return errors.New("token_call: jwt needs keys to sign with")
+	case o.APIKeyCall == SendToken && with.Minter == nil:
+		return errors.New("apikey_call: token needs something that makes tokens")
+	case o.TokenCall == SendAPIKey && with.Unsealer == nil:
 		return errors.New("token_call: apikey needs sealed apikeys, and there is no store of them")
 	case o.TokenCall == SendAPIKey && !isPrivate(u):
 		return errors.New("token_call: apikey needs https, or an upstream on loopback: apikeys are not sent in the clear")
@@ -180,7 +190,7 @@ func newUpstream(o Upstream) *upstream {
 	http1.SetHTTP1(true)
 	http2.SetHTTP2(o.URL.Scheme == "https")
 	http2.SetUnencryptedHTTP2(o.URL.Scheme == "http")
-	u := &upstream{Upstream: o, in: newCarrier(o.In), private: isPrivate(o.URL)}
+	u := &upstream{Upstream: o, audience: o.URL.Scheme + "://" + o.URL.Host, in: newCarrier(o.In), private: isPrivate(o.URL)}
 	u.http1, u.http2, u.fresh = transport(&http1), transport(&http2), transport(&http1)
 	u.fresh.IdleConnTimeout = freshTimeout
 	u.exact = &exactTransport{dial: u.http1.DialContext, tls: tlsConfig}

@@ -116,6 +116,7 @@ func (c upCmd) ready(t *terminal, a app.Addresses) {
 	t.say("%s  observe  nothing is refused\n", painted(t.paint("1", "offkey "+version)))
 	t.say("  API       %s  ->  %s", a.Gateway, c.Upstream)
 	t.say("  Issuer    %s", a.Issuer)
+	t.say("  Console   %s", a.Console)
 	t.say("  Ops       %s/readyz", a.Ops)
 	t.say("  Data      %s", a.Data)
 	t.say("  Tokens    %s", tokenCallWords[c.TokenCall])

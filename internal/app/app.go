@@ -202,7 +202,7 @@ func (a *App) serve(cfg *config.Loaded, l *Listeners) error {
 	https := scheme(cfg)
 	a.addresses = Addresses{
 		Gateway: URLOf(l.Gateway, https), Issuer: URLOf(l.Issuer, https),
-		Ops: URLOf(l.Ops, "http"), Data: a.data.path,
+		Console: a.admin.url, Ops: URLOf(l.Ops, "http"), Data: a.data.path,
 	}
 	if err := a.makeSetupLink(); err != nil {
 		return errors.Join(err, socket.Close())
@@ -230,7 +230,11 @@ func (a *App) serve(cfg *config.Loaded, l *Listeners) error {
 	if err != nil {
 		return errors.Join(err, socket.Close())
 	}
-	a.listen(&a.watch, "admin", plainServer(a.adminHandler(management, http.HandlerFunc(adminNotYet)), a.Log), l.Admin)
+	pages, err := a.buildConsole(management)
+	if err != nil {
+		return errors.Join(err, socket.Close())
+	}
+	a.listen(&a.watch, "admin", plainServer(a.adminHandler(management, pages.Handler()), a.Log), l.Admin)
 	server := plainServer(management.Handler(), a.Log)
 	server.ConnContext = api.ConnContext
 	a.listen(&a.watch, "socket", server, socket)
@@ -290,14 +294,6 @@ func (a *App) guarded(cfg *config.Loaded, l net.Listener) net.Listener {
 		return gateway.GuardTLSListener(l, a.certs.config(), handshakeTimeout, refused)
 	}
 	return gateway.GuardListener(l, refused)
-}
-
-// adminNotYet answers on the admin listener, which has nothing to show before
-// the console exists.
-func adminNotYet(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	w.WriteHeader(http.StatusNotFound)
-	fmt.Fprintln(w, "This release is operated with the offkey command, over the socket in the data directory.")
 }
 
 // Addresses are where the process can be reached.

@@ -70,7 +70,7 @@ func (l *Listeners) Close() error {
 type Addresses struct {
 	Gateway string `json:"gateway"`
 	Issuer  string `json:"issuer"`
-	Console string `json:"console"` // empty until there is one
+	Console string `json:"console"`
 	Ops     string `json:"ops"`
 	MTLS    string `json:"mtls,omitempty"` // the issuer with client certificates
 	Data    string `json:"data"`

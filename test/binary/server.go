@@ -19,7 +19,7 @@ const patience = 60 * time.Second
 
 // Server is a running `offkey up` or `offkey serve`.
 type Server struct {
-	Gateway, Issuer, Ops, Data string
+	Gateway, Issuer, Console, Ops, Data, Setup string
 
 	cmd   *exec.Cmd
 	log   *locked

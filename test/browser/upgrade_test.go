@@ -57,11 +57,9 @@ func call(t *testing.T, url, apikey, bearer string) int {
 	return resp.StatusCode
 }
 
-// TestUpgradePage is the way of a caller without a terminal: the apikey is shown
-// to the page, the browser makes the key pair, and what it saves works.
-func TestUpgradePage(t *testing.T) {
-	chromium.Need(t)
-	server := binary.Up(t, keyedAPI(t))
+// learn makes calls until offkey knows the apikey: the API has vouched for it.
+func learn(t *testing.T, server *binary.Server) {
+	t.Helper()
 	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) { // until the API has vouched for it
 		if status := call(t, server.Gateway+"/v1/orders", apikey, ""); status != http.StatusOK {
 			t.Fatalf("the apikey: %d", status)
@@ -74,6 +72,14 @@ func TestUpgradePage(t *testing.T) {
 			t.Fatal("the apikey was not learnt")
 		}
 	}
+}
+
+// TestUpgradePage is the way of a caller without a terminal: the apikey is shown
+// to the page, the browser makes the key pair, and what it saves works.
+func TestUpgradePage(t *testing.T) {
+	chromium.Need(t)
+	server := binary.Up(t, keyedAPI(t))
+	learn(t, server)
 	w := &world{t: t, issuer: strings.Replace(server.Issuer, "127.0.0.1", "localhost", 1)}
 	b := w.browser()
 	b.open("/upgrade")

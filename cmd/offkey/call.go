@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -73,7 +74,7 @@ func (c *callCmd) Run(ctx context.Context, t *terminal) error {
 		return unreachable(call.url, err)
 	}
 	defer resp.Body.Close()
-	return c.show(t, config, resp)
+	return c.show(t, id, token, resp)
 }
 
 // prepared is a call that can be made twice.
@@ -180,7 +181,7 @@ func invalidToken(config *oauthclient.Config, resp *http.Response) bool {
 }
 
 // show prints the answer, and for a refusal what it means.
-func (c *callCmd) show(t *terminal, config *oauthclient.Config, resp *http.Response) error {
+func (c *callCmd) show(t *terminal, id *identity, token cachedToken, resp *http.Response) error {
 	if t.JSON {
 		if err := documentOf(t, resp); err != nil {
 			return err
@@ -194,10 +195,25 @@ func (c *callCmd) show(t *terminal, config *oauthclient.Config, resp *http.Respo
 	if resp.StatusCode < http.StatusBadRequest {
 		return nil
 	}
-	if why, ok := config.Explain(resp); ok {
+	if why, ok := id.config.Explain(resp); ok {
+		if id.login != nil && len(why.Scopes) > 0 {
+			why.Message, why.Fix = lacking(strings.Fields(token.Scope), why.Scopes)
+		}
 		return failed(why.Code, fmt.Sprintf("the API answered %d: %s", resp.StatusCode, why.Message), why.Fix, nil)
 	}
 	return failed("http_error", "the API answered "+resp.Status, ownRefusal(resp), nil)
+}
+
+// lacking says which scopes the sign-in of a person does not have, and how they
+// get them.
+func lacking(has, needs []string) (message, fix string) {
+	lacks := slices.DeleteFunc(slices.Clone(needs), func(scope string) bool { return slices.Contains(has, scope) })
+	if len(lacks) == 0 {
+		lacks = needs // its API counts otherwise than we do
+	}
+	want := strings.Join(append(slices.Clone(has), lacks...), " ")
+	return fmt.Sprintf("the call needs the scope %q, which your sign-in does not have: it has %q", strings.Join(lacks, " "), strings.Join(has, " ")),
+		fmt.Sprintf("sign in again with it (`offkey login … --scope %q`); if it is not granted then, the API's operator gives it to the client and to a group of yours", want)
 }
 
 // ownRefusal is what may be done about a 401 that asks for no token: it comes

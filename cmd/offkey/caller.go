@@ -52,6 +52,7 @@ func (f identityFlags) config(t *terminal) (config *oauthclient.Config, dir stri
 			return nil, "", err
 		}
 		config = client.Config()
+		config.UserAgent = userAgent()
 		return config, dir, f.bind(config, dir)
 	}
 	switch {
@@ -64,7 +65,7 @@ func (f identityFlags) config(t *terminal) (config *oauthclient.Config, dir stri
 	}
 	config = &oauthclient.Config{
 		Issuer: f.Issuer, TokenURL: f.TokenURL, ClientID: f.Client, KeyFile: f.Keyfile, KeyID: f.KeyID,
-		Algorithm: f.Alg, AuthMethod: oauthclient.AuthMethod(f.Auth), Audience: f.Audience,
+		Algorithm: f.Alg, AuthMethod: oauthclient.AuthMethod(f.Auth), Audience: f.Audience, UserAgent: userAgent(),
 	}
 	if f.SecretFile != "" {
 		secret, err := t.readSecretFile(f.SecretFile)

@@ -129,13 +129,16 @@ func (d clientDoc) print(t *terminal) error {
 
 // credentials are what a client is told once: its id and, if it has one, its
 // secret.
-func (t *terminal) credentials(raw json.RawMessage) error {
+func (t *terminal) credentials(raw json.RawMessage, secretIn string) error {
 	var d clientDoc
 	if err := json.Unmarshal(raw, &d); t.JSON || err != nil {
 		return err
 	}
 	if d.Secret != "" {
 		t.say("The secret is shown this once.")
+	}
+	if secretIn != "" {
+		t.say("The secret is in %s.", secretIn)
 	}
 	return writePairs(t.Out, [][2]string{{"client_id", d.ID}, {"client_secret", d.Secret}})
 }

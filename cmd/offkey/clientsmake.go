@@ -24,7 +24,8 @@ type clientsCreateCmd struct {
 	certificateFlags
 	bindingFlags
 	peopleFlags
-	DryRun bool `help:"Make nothing, only check."`
+	SecretOut string `type:"path" placeholder:"FILE" help:"Write the secret into a new file for you alone (0600), as --secret-file takes it, and print it nowhere."`
+	DryRun    bool   `help:"Make nothing, only check."`
 }
 
 func (clientsCreateCmd) Help() string {
@@ -35,9 +36,9 @@ func (clientsCreateCmd) Help() string {
   offkey clients create --name shop --auth client_secret_basic --grant authorization_code --grant refresh_token \
       --redirect-uri https://shop.example/cb --scopes "openid read:orders"
   offkey clients create --id cli --name "Acme CLI" --auth none --grant device_code --grant refresh_token --scopes "read:orders"
-  offkey clients create --name legacy-job --auth client_secret_basic --scopes "read:orders" > legacy-job.txt
+  offkey clients create --name legacy-job --auth client_secret_basic --scopes "read:orders" --secret-out legacy-job.secret
 
-A secret is made here, printed once to standard output, and kept as a hash only. With private_key_jwt nothing secret
+A secret is made here, printed once to standard output or written to --secret-out, and kept as a hash only. With private_key_jwt nothing secret
 ever leaves the caller: it runs ` + "`offkey keygen`" + ` and sends the public half.`
 }
 
@@ -69,14 +70,27 @@ func (c *clientsCreateCmd) Run(ctx context.Context, t *terminal) error {
 	if err := c.prove(t, body); err != nil {
 		return err
 	}
+	if c.SecretOut != "" && !strings.HasPrefix(c.Auth, "client_secret_") {
+		return wrongUsage("a client of "+c.Auth+" has no secret", "leave out --secret-out")
+	}
+	out, err := newSecretFile(c.SecretOut, c.DryRun)
+	if err != nil {
+		return err
+	}
+	defer out.discard()
 	var raw json.RawMessage
 	if err := c.connect().send(ctx, "POST", "/clients", parameters("dry_run", whenTrue(c.DryRun)), body, &raw); err != nil {
 		return err
 	}
+	if out != nil {
+		if raw, err = out.take(raw); err != nil {
+			return err
+		}
+	}
 	if err := t.finish(raw, c.DryRun, func(d clientDoc) string { return fmt.Sprintf("client %s made", d.Name) }); err != nil || c.DryRun {
 		return err
 	}
-	return t.credentials(raw)
+	return t.credentials(raw, c.SecretOut)
 }
 
 // maxJWKS bounds a file with public keys, in bytes.
@@ -155,11 +169,13 @@ type clientsRotateCmd struct {
 	JWKSFile string `name:"jwks-file" type:"path" placeholder:"FILE" xor:"what" help:"JWK set with the new public key; - is stdin."`
 	Overlap  string `placeholder:"TIME" help:"How long what is there still works, as in 24h. Default 24h for secrets; keys stay until they are dropped."`
 	Drop     string `placeholder:"CREDENTIAL" xor:"what" help:"Instead end one credential now, by its id."`
+
+	SecretOut string `type:"path" placeholder:"FILE" xor:"what" help:"Write the new secret into a new file for you alone (0600), and print it nowhere."`
 }
 
 func (clientsRotateCmd) Help() string {
 	return `Examples:
-  offkey clients rotate legacy-job > legacy-job.txt
+  offkey clients rotate legacy-job --secret-out legacy-job.new
   offkey clients rotate billing --jwks-file new.jwks --overlap 7d
   offkey clients rotate billing --drop cr_019ab...
 
@@ -190,9 +206,19 @@ func (c *clientsRotateCmd) Run(ctx context.Context, t *terminal) error {
 		}
 		body["jwks"], path = jwks, "/clients/%s/keys"
 	}
+	out, err := newSecretFile(c.SecretOut, c.DryRun)
+	if err != nil {
+		return err
+	}
+	defer out.discard()
 	raw, err := c.send(ctx, "POST", path, body)
 	if err != nil {
 		return err
+	}
+	if out != nil {
+		if raw, err = out.take(raw); err != nil {
+			return err
+		}
 	}
 	if err := t.finish(raw, c.DryRun, func(d clientDoc) string {
 		for _, cr := range d.Credentials {
@@ -204,7 +230,7 @@ func (c *clientsRotateCmd) Run(ctx context.Context, t *terminal) error {
 	}); err != nil || c.DryRun || c.JWKSFile != "" {
 		return err
 	}
-	return t.credentials(raw)
+	return t.credentials(raw, c.SecretOut)
 }
 
 // readInput reads a file, or stdin for "-".

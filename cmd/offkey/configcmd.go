@@ -28,13 +28,18 @@ func (configValidateCmd) Help() string {
   offkey config validate
   offkey config validate /etc/offkey/offkey.yaml --json
 
-Every problem is named with file, line and fix. Exit code 1 if there is one. Secrets and passwords in files of their own
-(secret_file, password_file) are not opened: ` + "`offkey serve`" + ` reads them.`
+Every problem is named with file, line and fix. Exit code 1 if there is one. Files that the settings name (secret_file,
+password_file, certificates, keys) are opened: run it as the user whom offkey runs as.`
 }
 
 // Run checks.
 func (c *configValidateCmd) Run(_ context.Context, t *terminal) error {
 	loaded, err := config.Load(c.File, os.Environ())
+	if err == nil {
+		if missing := loaded.CheckFiles(); len(missing) > 0 {
+			err = missing
+		}
+	}
 	var problems config.Problems
 	switch {
 	case errors.As(err, &problems):

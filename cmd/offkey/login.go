@@ -70,7 +70,7 @@ func (l *login) write(dir string) error {
 // config is the public client that somebody signed in with; dir is where its
 // proof key is, if it has one.
 func (l *login) config(dir string) (*oauthclient.Config, error) {
-	config := &oauthclient.Config{Issuer: l.Issuer, ClientID: l.ClientID, AuthMethod: oauthclient.None, Resource: l.Resource}
+	config := &oauthclient.Config{Issuer: l.Issuer, ClientID: l.ClientID, AuthMethod: oauthclient.None, Resource: l.Resource, UserAgent: userAgent()}
 	return config, identityFlags{DPoP: l.DPoP}.bind(config, dir)
 }
 

@@ -37,7 +37,7 @@ type cli struct {
 	Status  statusCmd  `cmd:"" group:"road" help:"How far the road has been walked."`
 	Observe observeCmd `cmd:"" group:"road" help:"Read access logs: who uses which apikey, for what."`
 	Routes  routesCmd  `cmd:"" group:"road" help:"Which scopes a call needs: list, set, unset, enforce, test."`
-	Scopes  scopesCmd  `cmd:"" group:"road" help:"Scopes for the API, and which each caller needs: design, infer."`
+	Scopes  scopesCmd  `cmd:"" group:"road" help:"Scopes for the API, and which each caller needs: design, infer, describe."`
 	Plan    planCmd    `cmd:"" group:"road" help:"Whose calls would fail if: recorded traffic under other rules."`
 	Stage   stageCmd   `cmd:"" group:"road" help:"Move apikeys along the road, or back: set, cohorts, calendar, pause, resume, guards and more."`
 
@@ -47,7 +47,7 @@ type cli struct {
 
 	OpenAPI openapiCmd `cmd:"" name:"openapi" group:"road" help:"The API's own document: rewrite."`
 
-	Clients clientsCmd `cmd:"" group:"identities" help:"Clients: list, show, create, update, rotate, approve, disable, enable, revoke, delete."`
+	Clients clientsCmd `cmd:"" group:"identities" help:"Clients: list, show, create, update, rotate, approve, disable, enable, revoke, delete; registration-token."`
 	People  peopleCmd  `cmd:"" group:"identities" help:"People: list, show, invite, create, set, disable, enable, delete, sessions, groups and more."`
 	Trust   trustCmd   `cmd:"" group:"identities" help:"Other issuers whose tokens stand for a client: list, add, show, test, disable, enable, remove."`
 	Signing signingCmd `cmd:"" group:"identities" help:"Keys that tokens are signed with: list, rotate, drop."`

@@ -10,6 +10,9 @@ import (
 // version is set when a release is built.
 var version = "0.1.0-dev"
 
+// userAgent is what we call ourselves: whoever signs in for us reads it.
+func userAgent() string { return fmt.Sprintf("offkey/%s (%s)", version, runtime.GOOS) }
+
 type versionCmd struct{}
 
 func (versionCmd) Help() string {

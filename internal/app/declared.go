@@ -275,8 +275,8 @@ func credentialsOf(cfg *config.Loaded, c config.Client, now time.Time) ([]client
 		if err != nil {
 			return nil, fmt.Errorf("secret_file: %w", err)
 		}
-		if value = strings.TrimRight(string(raw), "\r\n"); len(value) < 32 {
-			return nil, fmt.Errorf("secret_file %s holds fewer than 32 characters; make one with `openssl rand -base64 32`", c.SecretFile)
+		if value = strings.TrimRight(string(raw), "\r\n"); len(value) < config.ShortestSecret {
+			return nil, fmt.Errorf("secret_file %s holds fewer than %d characters; make one with `openssl rand -base64 32`", c.SecretFile, config.ShortestSecret)
 		}
 	}
 	if value == "" {

@@ -317,7 +317,10 @@ func (x *tx) writeAccount(a, before *directory.Account) error {
 		if before.Name != "" { // not when it is made
 			a.Updated = x.now
 		}
-		if err := x.writePerson(a.Person); err != nil {
+		switch err := x.writePerson(a.Person); {
+		case errors.Is(err, directory.ErrNoGroup), errors.Is(err, directory.ErrExists):
+			return err // whoever gave the name knows whose it is
+		case err != nil:
 			return fmt.Errorf("person %s: %w", a.ID, err)
 		}
 	}

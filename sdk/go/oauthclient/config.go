@@ -89,6 +89,9 @@ type Config struct {
 	// AssertionLife is how long an assertion can be used; default 60 s.
 	AssertionLife time.Duration
 
+	// UserAgent names the program to the issuer, which shows it to whoever signs
+	// in for a device; default is offkey-oauthclient.
+	UserAgent string
 	// HTTPClient makes the requests to the issuer; default is one with a
 	// timeout of 30 s. Redirects are never followed with a credential.
 	HTTPClient *http.Client

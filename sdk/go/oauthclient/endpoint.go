@@ -23,6 +23,9 @@ const (
 	requestTime = 30 * time.Second
 )
 
+// defaultAgent is what requests to issuers are made by, unless a program says.
+const defaultAgent = "offkey-oauthclient"
+
 var defaultClient = &http.Client{Timeout: requestTime}
 
 // answer is an HTTP response read to its end, with the times around it.
@@ -46,6 +49,9 @@ func send(ctx context.Context, client *http.Client, now func() time.Time, doing 
 	straight := *client
 	straight.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	req.Header.Set("Accept", "application/json")
+	if req.Header.Get("User-Agent") == "" {
+		req.Header.Set("User-Agent", defaultAgent)
+	}
 
 	sent := now()
 	resp, err := straight.Do(req)

@@ -25,6 +25,8 @@ type Error struct {
 	Status int
 	// RetryAfter is how long the server asks to wait, or 0.
 	RetryAfter time.Duration
+	// Scopes are those that a refused call needs, where the API names them.
+	Scopes []string
 	// Err is the error below, if there is one.
 	Err error
 }

@@ -16,7 +16,8 @@ func (c *Config) Explain(resp *http.Response) (why *Error, ok bool) {
 	e := &Error{Doing: "call the API", Code: printable(params["error"]), Status: resp.StatusCode, Message: printable(params["error_description"])}
 	switch e.Code {
 	case "insufficient_scope":
-		c.explainScope(e, strings.Fields(printable(params["scope"])))
+		e.Scopes = strings.Fields(printable(params["scope"]))
+		c.explainScope(e, e.Scopes)
 	case "invalid_token":
 		if e.Message == "" {
 			e.Message = "the API does not accept the token: it is expired, revoked, for another API, or of an issuer that the API does not trust"

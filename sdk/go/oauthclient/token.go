@@ -61,6 +61,9 @@ func (c *Config) submit(ctx context.Context, endpoint string, form url.Values, d
 func (c *Config) trySubmit(ctx context.Context, endpoint string, form url.Values, doing string) (a *answer, wantsNonce bool, err error) {
 	form = maps.Clone(form)
 	header := http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}
+	if c.UserAgent != "" {
+		header.Set("User-Agent", c.UserAgent)
+	}
 	if err := c.prove(ctx, form, header); err != nil {
 		return nil, false, err
 	}

@@ -87,6 +87,21 @@ func TestAClientThatHasChangedIsAskedAboutAgain(t *testing.T) {
 	b.authorize(asks()).at("/authorize", "answered at once")
 }
 
+// OIDC Core §11: access that outlives the person's presence is never implied by
+// what they have allowed before.
+func TestChecklist205OfflineAccessIsAskedAbout(t *testing.T) {
+	w := newWorld(t)
+	w.person("ana", anasPassword)
+	w.changeShop(func(c *client.Client) { c.Scopes = append(c.Scopes, "offline_access") })
+	b := w.browser()
+	b.authorize(asks()).login("ana", anasPassword).send(`id="consent-allow"`, "decision", "allow")
+	b.authorize(asks()).at("/authorize", "answered at once")
+	offline := asks(func(q *session.Request) { q.Ask.Scope = append(q.Ask.Scope, "offline_access") })
+	b.authorize(offline).at("/consent", "offline_access").send(`id="consent-allow"`, "decision", "deny")
+	b.authorize(offline).at("/consent", "offline_access").send(`id="consent-allow"`, "decision", "allow")
+	b.authorize(offline).at("/authorize", "answered at once")
+}
+
 func TestScopesInWords(t *testing.T) {
 	w := newWorld(t, func(o *signin.Options) {
 		o.DescribeScope = func(name, language string) string {

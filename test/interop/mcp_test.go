@@ -27,7 +27,7 @@ outbound: {allow_private: true, ca_file: documents.pem}
 listen: {issuer: "%[1]s", gateway: "%[3]s", admin: "127.0.0.1:0", ops: "127.0.0.1:0"}
 features: {registration: open, client_id_metadata: on}
 gateway:
-  resource: http://%[3]s/mcp
+  resource: http://%[3]s%[7]s
   upstreams: {notes: {url: "%[4]s", host: upstream}}
   routes: [{match: "DELETE /notes/{id}", scopes: ["change:notes"]}]
   scope_includes: {"manage:tools": ["use:tools", "change:notes"]}
@@ -36,7 +36,7 @@ people:
   groups: [{name: everyone, scopes: ["use:tools", "change:notes"]}]
   users: [{name: %[5]s, email: ana@example.com, password_file: ana.password}]
 clients:
-  - {id: basic, auth: client_secret_basic, secret: %[6]s, scopes: ["use:tools", "change:notes", "manage:tools"], resources: ["http://%[3]s/mcp", "https://other.example/mcp"]}
+  - {id: basic, auth: client_secret_basic, secret: %[6]s, scopes: ["use:tools", "change:notes", "manage:tools"], resources: ["http://%[3]s%[7]s", "https://other.example/mcp"]}
   - {id: posting, auth: client_secret_post, secret: %[6]s, scopes: ["use:tools", "change:notes"]}
   - {id: keyed, auth: private_key_jwt, jwks_file: keyed.jwks, scopes: ["use:tools", "change:notes"]}
 `
@@ -46,13 +46,15 @@ clients:
 type toolServer struct {
 	society
 	endpoint  string // of the MCP server, through the gateway
+	resource  string // that tokens are for
 	documents string
 	needed    *string // scopes of the route
 }
 
 // newToolServer starts both. A server without sessions speaks the protocol of
-// 2026-07-28 with those that know it.
-func newToolServer(t *testing.T, stateless bool) toolServer {
+// 2026-07-28 with those that know it. The resource is the URL of the endpoint, or
+// with another path one that has several endpoints below it.
+func newToolServer(t *testing.T, stateless bool, path string) toolServer {
 	t.Helper()
 	var server struct{ URL string }
 	background(t, golang(t), map[string]any{"library": "go-sdk", "flow": "serve", "stateless": stateless}, &server)
@@ -78,7 +80,7 @@ func newToolServer(t *testing.T, stateless bool) toolServer {
 	s.keyed.Key = string(key)
 	gateway := freeAddress(t)
 	for name, content := range map[string]string{
-		"offkey.yaml":   fmt.Sprintf(mcpConfig, freeAddress(t), dir, gateway, server.URL, personName, shopSecret),
+		"offkey.yaml":   fmt.Sprintf(mcpConfig, freeAddress(t), dir, gateway, server.URL, personName, shopSecret, path),
 		"ana.password":  personPassword + "\n",
 		"documents.pem": string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: documents.Certificate().Raw})),
 	} {
@@ -90,7 +92,7 @@ func newToolServer(t *testing.T, stateless bool) toolServer {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.Stop(t) })
-	s.endpoint = "http://" + gateway + "/mcp"
+	s.endpoint, s.resource = "http://"+gateway+"/mcp", "http://"+gateway+path
 	s.needs(t, "use:tools")
 	return s
 }
@@ -175,7 +177,7 @@ func claimsOf(t *testing.T, token string) (claims map[string]any) {
 // challenge names, and then what a 403 in the same session names.
 func TestMCPClientsFindTheirWay(t *testing.T) {
 	// checklist_195 checklist_220 checklist_221 checklist_222 checklist_224
-	s := newToolServer(t, false)
+	s := newToolServer(t, false, "/mcp")
 	for _, tt := range []struct {
 		name   string
 		script func(*testing.T) *exec.Cmd
@@ -241,7 +243,7 @@ func TestMCPClientsFindTheirWay(t *testing.T) {
 // Without a person: what the SDKs' client credentials send (SEP-1046).
 func TestMCPMachinesProveThemselves(t *testing.T) {
 	// checklist_225
-	s := newToolServer(t, true)
+	s := newToolServer(t, true, "")
 	const both = "use:tools change:notes"
 	for _, tt := range []struct {
 		name, client, protocol string
@@ -261,7 +263,7 @@ func TestMCPMachinesProveThemselves(t *testing.T) {
 			if c := got.Callers[1]; c.Client != tt.client || c.Scopes != both || c.Token {
 				t.Errorf("came as %+v", c)
 			}
-			if claims := claimsOf(t, got.AccessToken); claims["aud"] != s.endpoint || got.Protocol != tt.protocol {
+			if claims := claimsOf(t, got.AccessToken); claims["aud"] != s.resource || got.Protocol != tt.protocol {
 				t.Errorf("the token is for %v, the protocol %s", claims["aud"], got.Protocol)
 			}
 		})
@@ -299,7 +301,7 @@ const (
 )
 
 func TestInFrontOfAnMCPServer(t *testing.T) {
-	s := newToolServer(t, false)
+	s := newToolServer(t, false, "/mcp")
 	token := func(scope, resource string) string {
 		return "Authorization: Bearer " + s.clientToken(t, "basic", scope, resource)
 	}

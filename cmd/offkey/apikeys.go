@@ -42,6 +42,9 @@ type apikeyDoc struct {
 	KnownBy   string      `json:"known_by"`
 	Until     time.Time   `json:"until"`
 	Suspended bool        `json:"suspended"`
+	Granted   []string    `json:"granted_scopes"`
+	Contact   string      `json:"contact"`
+	Expires   time.Time   `json:"expires"`
 
 	Programs []struct {
 		Name    string   `json:"name"`
@@ -195,13 +198,14 @@ func (k apikeyDoc) print(t *terminal) error {
 		stage += " (as all)"
 	}
 	if k.Suspended {
-		stage += ", suspended: the API refused it"
+		stage += ", suspended: whoever vouched for it does no more"
 	}
 	pairs := [][2]string{
-		{"apikey", "..." + k.Last4}, {"id", k.ID}, {"label", k.Label}, {"owner", orDash(k.Owner)}, {"known by", k.KnownBy}, {"stage", stage}, {"until", day(k.Until)},
+		{"apikey", "..." + k.Last4}, {"id", k.ID}, {"label", k.Label}, {"owner", orDash(k.Owner)}, {"contact", k.Contact}, {"known by", k.KnownBy}, {"stage", stage}, {"until", day(k.Until)},
 		{"client", orDash(k.ClientID)}, {"first used", ago(t.Now(), k.FirstUsed)}, {"last used", ago(t.Now(), k.LastUsed)},
 		{"calls", thousands(k.Calls) + " in 30 days"}, {"where", orDash(strings.Join(k.Carriers, " "))}, {"replaced by", k.Flow},
 		{"risks", orDash(strings.Join(k.Risks, " "))},
+		{"granted at its source", strings.Join(k.Granted, " ")}, {"expires at its source", day(k.Expires)},
 	}
 	if err := writePairs(t.Out, pairs); err != nil {
 		return err
@@ -235,84 +239,4 @@ func (k apikeyDoc) print(t *terminal) error {
 		return writePairs(t.Out, [][2]string{{"its successful calls need", strings.Join(scopes, " ")}})
 	}
 	return nil
-}
-
-type apikeysImportCmd struct {
-	operatorFlags
-	File   string            `arg:"" type:"path" help:"The list; - is standard input."`
-	Format string            `placeholder:"FORMAT" enum:",csv,jsonl,lines" default:"" help:"csv, jsonl or lines. Default: whichever it is."`
-	Column map[string]string `placeholder:"FIELD=NAME" help:"Where your list names a column otherwise, as in key=token. Fields: key, label, owner, contact, enabled."`
-	DryRun bool              `help:"Change nothing, only count and check."`
-}
-
-func (apikeysImportCmd) Help() string {
-	return `Examples:
-  offkey apikeys import keys.csv --dry-run
-  psql -c "copy (select key, name, owner, email from api_keys) to stdout csv header" | offkey apikeys import -
-  offkey apikeys import export.csv --column key=token --column owner=tenant
-
-A CSV list starts with its column names: key, and where you have them label, owner, contact (a mail address) and
-enabled. A JSON Lines list has one object with these members in each line, a plain list one apikey in each. The
-apikeys go to the running offkey over its socket and are kept as keyed hashes with their last four characters. The
-same list again changes nothing.`
-}
-
-type importDoc struct {
-	Lines, Added, Updated, Unchanged, Duplicates, Conflicts, Disabled, Rejected, Weak int
-	Problems                                                                          []struct {
-		Line    int
-		Problem string
-	}
-}
-
-// Run imports. Lines that were left out make it fail, after the others are in.
-func (c *apikeysImportCmd) Run(ctx context.Context, t *terminal) error {
-	query := parameters("format", c.Format, "dry_run", whenTrue(c.DryRun))
-	for field, name := range c.Column {
-		query.Set("column."+field, name)
-	}
-	in, closeIn, err := t.openInput(c.File)
-	if err != nil {
-		return err
-	}
-	defer closeIn()
-	var raw json.RawMessage
-	if err := c.connect().stream(ctx, "POST", "/apikeys/import", query, "application/octet-stream", in, &raw); err != nil {
-		return err
-	}
-	var d importDoc
-	if err := json.Unmarshal(raw, &d); err != nil {
-		return err
-	}
-	if t.JSON {
-		if err := t.document(raw); err != nil {
-			return err
-		}
-	} else {
-		d.print(t, c.DryRun)
-	}
-	if left := d.Conflicts + d.Rejected; left > 0 {
-		return failed("lines_left_out", fmt.Sprintf("%s of %d left out", count(left, "line"), d.Lines), "correct them and import the list again: what is in already does not change", nil)
-	}
-	return nil
-}
-
-func (d importDoc) print(t *terminal, dryRun bool) {
-	for _, p := range d.Problems {
-		t.warn("line %d: %s", p.Line, printable(p.Problem))
-	}
-	words := fmt.Sprintf("%s: %d new, %d changed, %d as they were", count(d.Lines, "line"), d.Added, d.Updated, d.Unchanged)
-	for _, part := range []struct {
-		n    int
-		what string
-	}{{d.Duplicates, "repeated"}, {d.Disabled, "disabled"}, {d.Conflicts, "with two owners"}, {d.Rejected, "unreadable"}, {d.Weak, "weak"}} {
-		if part.n > 0 {
-			words += fmt.Sprintf(", %d %s", part.n, part.what)
-		}
-	}
-	if dryRun {
-		t.say("%s. Nothing was changed.", words)
-		return
-	}
-	t.done("%s", words)
 }

@@ -32,8 +32,15 @@ func (f operatorFlags) socket() string {
 
 // operator speaks to the management API of a running offkey.
 type operator struct {
-	socket string
-	http   *http.Client
+	socket  string
+	http    *http.Client
+	headers map[string]string // of every request
+}
+
+// with adds headers, for what must not be in a URL.
+func (o *operator) with(headers map[string]string) *operator {
+	o.headers = headers
+	return o
 }
 
 // connect makes an operator; whether anybody answers is seen at the first
@@ -43,7 +50,7 @@ func (f operatorFlags) connect() *operator {
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", path)
 	}
-	return &operator{path, &http.Client{Transport: &http.Transport{DialContext: dial, DisableCompression: true}}}
+	return &operator{socket: path, http: &http.Client{Transport: &http.Transport{DialContext: dial, DisableCompression: true}}}
 }
 
 // maxAnswer bounds one answer of the management API, in bytes.
@@ -78,6 +85,9 @@ func (o *operator) stream(ctx context.Context, method, path string, query url.Va
 	}
 	if contentType != "" {
 		req.Header.Set("Content-Type", contentType)
+	}
+	for name, value := range o.headers {
+		req.Header.Set(name, value)
 	}
 	resp, err := o.http.Do(req)
 	if err != nil {

@@ -3,12 +3,16 @@ package main
 import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
+	"crypto/pbkdf2"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"database/sql"
+	"encoding/base64"
 	"encoding/pem"
+	"fmt"
 	"math/big"
 	"net"
 	"net/url"
@@ -28,10 +32,20 @@ import (
 //	sql FILE STATEMENT…       changes a database that nobody has open
 //	disk DIR SIZE             a file system of its own, where [disk] says that this is allowed
 //	port free|taken VAR       an address where nobody listens, or somebody else
+//	hashes FILE               a table of hashes of the keys of the API: SHA-256, salted, PBKDF2
 //	redeem URL NAME PW        a person who opens a one-time link and chooses the password in the file
 //	approve FILE NAME PW      a person who answers `offkey login --json`, whose prompt is in the file
 var worldCommands = map[string]command{
-	"certificate": (*world).certificate, "certified": (*world).certified, "sql": (*world).sql, "disk": (*world).disk, "port": (*world).port, "approve": (*world).approve, "redeem": (*world).redeem,
+	"certificate": (*world).certificate, "certified": (*world).certified, "sql": (*world).sql, "disk": (*world).disk, "port": (*world).port, "approve": (*world).approve, "redeem": (*world).redeem, "hashes": (*world).hashes,
+}
+
+func (w *world) hashes(ts *testscript.TestScript, _ bool, args []string) {
+	need(ts, "hashes FILE", args, 1)
+	quick, salted := sha256.Sum256([]byte(ts.Getenv("SHOP"))), sha256.Sum256([]byte("pepperoni"+ts.Getenv("STOCK")))
+	slow, err := pbkdf2.Key(sha256.New, ts.Getenv("BOARD"), []byte("somesalt"), 5000, 32)
+	ts.Check(err)
+	table := fmt.Sprintf("hash,owner,salt\n%x,Quick,\n%s,Salted,pepperoni\npbkdf2:sha256:5000$somesalt$%x,Slow,\n", quick, base64.StdEncoding.EncodeToString(salted[:]), slow)
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(table), 0o600))
 }
 
 func (w *world) certificate(ts *testscript.TestScript, _ bool, args []string) {

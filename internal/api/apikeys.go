@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -13,46 +14,35 @@ import (
 	"github.com/offkey/offkey/internal/migration"
 )
 
-// seen is a time that may be missing; missing is before all others.
-func seen(t *time.Time) time.Time {
-	if t == nil {
-		return time.Time{}
+var apikeyOrders = map[string]apikey.Order{
+	"id": apikey.SortID, "calls": apikey.SortCalls, "last_used": apikey.SortLastUsed, "first_used": apikey.SortFirstUsed,
+	"owner": apikey.SortOwner, "stage": apikey.SortID,
+}
+
+// apikeyFilter reads what is listed. The stage is the one that holds, which an
+// apikey may share with all others; "-" is no owner.
+func (s *Server) apikeyFilter(q query) (f migration.InventoryFilter, err error) {
+	f.Where, f.After = q.text("where"), q.text("after")
+	if f.Limit, err = q.number("limit", defaultPage, maxPage); err != nil {
+		return f, err
 	}
-	return *t
-}
-
-var apikeyOrders = map[string]func(a, b migration.Item) int{
-	"id":         func(a, b migration.Item) int { return 0 },
-	"calls":      func(a, b migration.Item) int { return cmp.Compare(b.Calls, a.Calls) }, // the most first
-	"last_used":  func(a, b migration.Item) int { return seen(b.LastUsed).Compare(seen(a.LastUsed)) },
-	"first_used": func(a, b migration.Item) int { return seen(a.FirstUsed).Compare(seen(b.FirstUsed)) },
-	"owner":      func(a, b migration.Item) int { return strings.Compare(a.Owner, b.Owner) },
-	"stage":      func(a, b migration.Item) int { return cmp.Compare(a.Stage, b.Stage) },
-}
-
-// apikeyFilter chooses what is listed. Stage is the one that holds, which an
-// apikey may share with all others.
-type apikeyFilter struct {
-	stage  *apikey.Stage
-	owner  string
-	unused time.Time // no call since then; zero is any
-	where  string
-}
-
-func (f apikeyFilter) takes(i migration.Item) bool {
-	switch {
-	case f.stage != nil && i.Stage != *f.stage:
-	case f.owner == "-" && i.Owner != "":
-	case f.owner != "" && f.owner != "-" && i.Owner != f.owner:
-	case !f.unused.IsZero() && !seen(i.LastUsed).Before(f.unused):
-	case f.where != "" && !slices.ContainsFunc(i.Carriers, func(c string) bool {
-		kind, _, _ := strings.Cut(c, ":")
-		return c == f.where || kind == f.where
-	}):
-	default:
-		return true
+	if f.Owner = q.text("owner"); f.Owner == "-" {
+		f.Owner, f.NoOwner = "", true
 	}
-	return false
+	if name := q.text("stage"); name != "" {
+		if f.Holds, err = apikey.ParseStage(name); err != nil {
+			return f, badRequest("", "%v", err)
+		}
+	}
+	if f.UnusedSince, err = q.since("unused", s.now()); err != nil {
+		return f, err
+	}
+	order, known := apikeyOrders[cmp.Or(q.text("sort"), "id")]
+	if !known {
+		return f, badRequest("sort by "+strings.Join(slices.Sorted(maps.Keys(apikeyOrders)), ", "), "the list cannot be sorted by %q", q.text("sort"))
+	}
+	f.Sort, f.ByStage = order, q.text("sort") == "stage"
+	return f, nil
 }
 
 func (s *Server) listAPIKeys(r *http.Request) (any, error) {
@@ -60,55 +50,25 @@ func (s *Server) listAPIKeys(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	limit, err := q.number("limit", defaultPage, maxPage)
+	f, err := s.apikeyFilter(q)
 	if err != nil {
 		return nil, err
 	}
-	f := apikeyFilter{owner: q.text("owner"), where: q.text("where")}
-	if name := q.text("stage"); name != "" {
-		stage, err := apikey.ParseStage(name)
-		if err != nil {
-			return nil, badRequest("", "%v", err)
-		}
-		f.stage = &stage
+	items, next, err := s.o.Road.Inventory(r.Context(), f)
+	if errors.Is(err, apikey.ErrNotFound) {
+		return nil, badRequest("start again without it", "the cursor %q names nothing in this list any more", f.After)
 	}
-	if f.unused, err = q.since("unused", s.now()); err != nil {
-		return nil, err
-	}
-	items, err := s.inventory(r.Context())
 	if err != nil {
 		return nil, err
 	}
-	items = slices.DeleteFunc(items, func(i migration.Item) bool { return !f.takes(i) })
-	id := func(i migration.Item) string { return i.ID }
-	if err := sortBy(items, apikeyOrders, q.text("sort"), id); err != nil {
-		return nil, err
-	}
-	part, next, err := page(items, id, limit, q.text("after"))
-	if err != nil {
-		return nil, err
+	var cursor *string
+	if next != "" {
+		cursor = &next
 	}
 	return struct {
 		APIKeys []migration.Item `json:"apikeys"`
 		Next    *string          `json:"next"`
-	}{orNone(part), next}, nil
-}
-
-// inventoryPage is how many apikeys are counted while the traffic is read once.
-const inventoryPage = 20_000
-
-func (s *Server) inventory(ctx context.Context) ([]migration.Item, error) {
-	var all []migration.Item
-	for f := (apikey.Filter{Limit: inventoryPage}); ; {
-		part, next, err := s.o.Road.Inventory(ctx, f)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, part...)
-		if f.After = next; next == "" {
-			return all, nil
-		}
-	}
+	}{orNone(items), cursor}, nil
 }
 
 // findAPIKey takes an id, a unique beginning of one, or a label.

@@ -134,7 +134,7 @@ func TestWhatIsNoListIsRefusedWithoutRepeatingIt(t *testing.T) {
 	const value = "leaky-key-0123456789-zzzz"
 	for name, tt := range map[string]struct{ query, body, says string }{
 		"CSV without a heading":      {"format=csv", value + ",Acme\n" + value + "2,Globex\n", "no column"},
-		"hashes alone":               {"", "hash,owner\n" + value + ",Acme\n", "hashes"},
+		"an algorithm nobody knows":  {"algorithm=rot13", "hash,owner\n" + value + ",Acme\n", "sha256"},
 		"a format that is not known": {"format=xml", "<key>" + value + "</key>", "jsonl"},
 	} {
 		w.run(t, name, func(t *testing.T) {

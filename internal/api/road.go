@@ -18,14 +18,14 @@ import (
 // counted before it is asked are in what it answers.
 type Road interface {
 	// Inventory lists a page of apikeys with what they did.
-	Inventory(ctx context.Context, f apikey.Filter) (items []migration.Item, next string, err error)
+	Inventory(ctx context.Context, f migration.InventoryFilter) (items []migration.Item, next string, err error)
 	Show(ctx context.Context, id string) (migration.Detail, error)
 	Plan(ctx context.Context, q migration.PlanRequest) (migration.Plan, error)
 	Status(ctx context.Context) (migration.Status, error)
 	BurnDown(ctx context.Context, days int) (migration.BurnDown, error)
 	SetStage(ctx context.Context, c migration.StageChange) (migration.StageResult, error)
 	Campaign
-	Import(ctx context.Context, f migration.ImportFile, in io.Reader, actor string, dryRun bool) (migration.ImportReport, error)
+	Import(ctx context.Context, o migration.ImportOptions, in io.Reader) (migration.ImportReport, error)
 	// Approve lets a client have what it waits for; nil scopes are all.
 	Approve(ctx context.Context, clientID string, scopes oauth.Scope, actor string) (*client.Client, error)
 	// Observed lists the operations that were seen and that no rule is for.

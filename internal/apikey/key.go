@@ -8,7 +8,10 @@ package apikey
 import (
 	"cmp"
 	"errors"
+	"slices"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -23,6 +26,10 @@ const (
 	KnownByUpstream KnownBy = "upstream"
 	// KnownByImport is an apikey that an operator brought in.
 	KnownByImport KnownBy = "imported"
+	// KnownByHTTP and KnownBySQL are apikeys that a service or table was asked
+	// about, and is asked again.
+	KnownByHTTP KnownBy = "http"
+	KnownBySQL  KnownBy = "sql"
 )
 
 // Key is one legacy key as offkey knows it.
@@ -47,7 +54,43 @@ type Key struct {
 
 	Created time.Time `json:"created"`
 	Revoked time.Time `json:"revoked,omitzero"` // when it was retired or blocked by an operator's word
+
+	// What an import has said beside its owner.
+	Scopes  string    `json:"scopes,omitempty"` // that its source grants it, separated by spaces
+	Expires time.Time `json:"expires,omitzero"` // at its source
+	Source  string    `json:"source,omitempty"` // the list that it is followed by
+	// Hash is all that is known of the apikey until a call brings it; nil after.
+	Hash *Hashed `json:"-"`
 }
+
+// Merged is what an import of an apikey makes of the one that is known: it says
+// only what it knows, and whoever imports vouches from now on. One that its list
+// has again is no longer suspended.
+func Merged(is, imported Key) Key {
+	m := is
+	for _, field := range []struct{ to, from *string }{
+		{&m.Label, &imported.Label}, {&m.Owner, &imported.Owner}, {&m.Contact, &imported.Contact}, {&m.Last4, &imported.Last4},
+		{&m.Scopes, &imported.Scopes}, {&m.Source, &imported.Source}, {&m.Prefix, &imported.Prefix},
+	} {
+		if *field.from != "" {
+			*field.to = *field.from
+		}
+	}
+	if !imported.Expires.IsZero() {
+		m.Expires = imported.Expires
+	}
+	if is.KnownBy != KnownByImport {
+		m.KnownBy, m.Suspended = KnownByImport, false // what the API thinks of it no longer counts
+	}
+	if imported.Source != "" {
+		m.Suspended = false
+	}
+	return m
+}
+
+// Disowned reports whether the source that vouched for the apikey no longer has
+// it. It then counts as one that nobody knows.
+func (k *Key) Disowned() bool { return k.Suspended && k.KnownBy != KnownByUpstream }
 
 // NewID makes the id of an apikey: sortable by time, and not derived from the
 // key.
@@ -63,6 +106,9 @@ type Index struct {
 	mu   sync.RWMutex
 	byFP map[secret.Hash]*Key
 	byID map[string]*Key
+
+	hashes hashes
+	hashed atomic.Int64 // apikeys of which only a hash is known
 }
 
 // NewIndex makes an Index that holds keys.
@@ -99,6 +145,56 @@ func (x *Index) Put(k *Key) {
 		x.byFP[k.Fingerprint] = k
 	}
 	x.byID[k.ID] = k
+	if k.Hash != nil {
+		x.hashes.put(k)
+		x.hashed.Add(1)
+	}
+}
+
+// Recognise returns the apikey that value is by a hash of it that is quickly
+// computed, or nil. Where no hash is known it costs nothing.
+func (x *Index) Recognise(value string) *Key {
+	if x.hashed.Load() == 0 {
+		return nil
+	}
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return x.hashes.find(value)
+}
+
+// Candidates returns the apikeys that value may be, each of which takes a
+// computation of its own to tell, in the order of their ids: at most limit of
+// those after one.
+func (x *Index) Candidates(value, after string, limit int) (keys []*Key) {
+	if x.hashed.Load() == 0 {
+		return nil
+	}
+	x.mu.RLock()
+	for id, k := range x.hashes.slow {
+		if id > after && k.Hash.Fits(value) {
+			keys = append(keys, k)
+		}
+	}
+	x.mu.RUnlock()
+	slices.SortFunc(keys, func(a, b *Key) int { return strings.Compare(a.ID, b.ID) })
+	return keys[:min(len(keys), limit)]
+}
+
+// Hashed is the number of apikeys of which only a hash is known.
+func (x *Index) Hashed() int { return int(x.hashed.Load()) }
+
+// SetPeppers gives the secrets of HMACs by their names.
+func (x *Index) SetPeppers(peppers map[string][]byte) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.hashes.peppers = peppers
+}
+
+// Pepper is the secret of an HMAC, nil if it is not there.
+func (x *Index) Pepper(name string) []byte {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return x.hashes.peppers[name]
 }
 
 // Delete forgets the apikey with that id.
@@ -115,6 +211,10 @@ func (x *Index) forget(k *Key) {
 		return
 	}
 	delete(x.byID, k.ID)
+	if k.Hash != nil {
+		x.hashes.forget(k)
+		x.hashed.Add(-1)
+	}
 	if x.byFP[k.Fingerprint] == k {
 		delete(x.byFP, k.Fingerprint)
 	}

@@ -22,6 +22,7 @@ import (
 	"github.com/offkey/offkey/internal/api"
 	"github.com/offkey/offkey/internal/authserver"
 	"github.com/offkey/offkey/internal/config"
+	"github.com/offkey/offkey/internal/directory"
 	"github.com/offkey/offkey/internal/gateway"
 	"github.com/offkey/offkey/internal/keyring"
 	"github.com/offkey/offkey/internal/migration"
@@ -52,10 +53,11 @@ type App struct {
 	db        *store.DB
 	views     *views
 	recorder  *recorder
-	mtlsPort  string          // of the mtls listener, "" if it is off
-	replays   *token.Replays  // DPoP proofs seen by the gateways of the process
-	nonces    *token.Nonces   // of the gateways of the process
-	vouched   gateway.Vouched // by every configuration of the process
+	mtlsPort  string            // of the mtls listener, "" if it is off
+	replays   *token.Replays    // DPoP proofs seen by the gateways of the process
+	nonces    *token.Nonces     // of the gateways of the process
+	vouched   gateway.Vouched   // by every configuration of the process
+	hashes    *directory.Hasher // of apikeys, as others made them
 	outbox    *notify.Outbox
 	certs     *certificate // nil without TLS
 	health    health
@@ -84,6 +86,7 @@ func Start(ctx context.Context, cfg *config.Loaded, l *Listeners, o Options) (*A
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	a := &App{Options: o, metrics: newMetrics(), issuing: authserver.NewMetrics(), failed: make(chan error, 8)}
+	a.hashes = directory.NewHasher(1)
 	a.replays, a.nonces = token.NewReplays(), token.NewNonces([]byte(rand.Text()))
 	a.metrics.MustRegister(a.issuing.Collectors()...)
 	a.admin = newAdmin(cfg, l, o.Now())

@@ -3,7 +3,6 @@ package app
 import (
 	"context"
 
-	"github.com/offkey/offkey/internal/apikey"
 	"github.com/offkey/offkey/internal/migration"
 )
 
@@ -15,7 +14,7 @@ type road struct {
 }
 
 // Inventory implements api.Road.
-func (r road) Inventory(ctx context.Context, f apikey.Filter) ([]migration.Item, string, error) {
+func (r road) Inventory(ctx context.Context, f migration.InventoryFilter) ([]migration.Item, string, error) {
 	if err := r.recorder.Flush(ctx); err != nil {
 		return nil, "", err
 	}

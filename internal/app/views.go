@@ -39,6 +39,7 @@ type views struct {
 	revocations *token.Revocations
 	trust       atomic.Pointer[[]*client.TrustRule] // of the file, then those that were set
 	ring        *keyring.Manager
+	master      *secret.MasterKey
 
 	renewing sync.Mutex
 	stale    atomic.Bool // a renewal failed: all is read again
@@ -50,7 +51,7 @@ const clientCacheSize = 20_000
 
 func newViews(db *store.DB, master *secret.MasterKey, ring *keyring.Manager, cfg *config.Loaded, log *slog.Logger, now func() time.Time) *views {
 	v := &views{
-		db: db, log: log, now: now, ring: ring,
+		db: db, log: log, now: now, ring: ring, master: master,
 		apikeys: apikey.NewIndex(), revocations: new(token.Revocations),
 		clients: client.NewCache(db.Client, clientCacheSize),
 		people:  directory.New(directory.Options{Store: db, Master: master, Now: now, OperatorScopes: api.Scopes()}),
@@ -78,6 +79,9 @@ func (v *views) loadAll(ctx context.Context) error {
 		return err
 	}
 	if err := v.loadRevocations(ctx); err != nil {
+		return err
+	}
+	if err := v.loadPeppers(ctx); err != nil {
 		return err
 	}
 	return v.loadAPIKeys(ctx)
@@ -191,7 +195,7 @@ func (v *views) renew(changes []store.Change) {
 }
 
 func (v *views) renewAll(ctx context.Context, changes []store.Change) error {
-	var rules, ring, trust bool
+	var rules, ring, trust, peppers bool
 	var apikeys, revocations []string
 	for _, c := range changes {
 		switch c.Kind {
@@ -211,6 +215,8 @@ func (v *views) renewAll(ctx context.Context, changes []store.Change) error {
 			ring = true
 		case store.ChangeTrust:
 			trust = true
+		case store.ChangePepper:
+			peppers = true
 		}
 	}
 	var errs []error
@@ -225,6 +231,9 @@ func (v *views) renewAll(ctx context.Context, changes []store.Change) error {
 	}
 	if ring {
 		errs = append(errs, v.ring.Load(ctx))
+	}
+	if peppers {
+		errs = append(errs, v.loadPeppers(ctx))
 	}
 	if len(apikeys) > 0 {
 		errs = append(errs, v.renewAPIKeys(ctx, apikeys))

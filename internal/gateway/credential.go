@@ -84,7 +84,7 @@ func (c *call) identify() {
 func (c *call) lookUpAPIKeys() apikeyPart {
 	part := noAPIKey
 	for i, found := range c.presented.Found() {
-		known := c.g.Index.Lookup(c.g.Pepper.Fingerprint(found.Value.Reveal()))
+		known := c.g.recogniser.lookUp(c.g.Pepper.Fingerprint(found.Value.Reveal()), found.Value, c.at)
 		switch {
 		case i > 0:
 			part = twoAPIKeys

@@ -165,6 +165,9 @@ func placeOf(c *call) place {
 // nobody knows.
 func (l *learner) sawStranger(c *call, res *http.Response, withAPIKey bool) {
 	at, status := placeOf(c), res.StatusCode
+	if c.apikey != nil {
+		return // its source has disowned it, and has the word
+	}
 	if l.tellsNothingNew(at, status, withAPIKey, c.at) || !isUncached(c.r.Header, res.Header) || !c.isAlone(withAPIKey) {
 		return
 	}

@@ -50,7 +50,8 @@ type Options struct {
 	Verifier *token.Verifier
 	Tally    *traffic.Tally
 
-	Learning Learning
+	Learning    Learning
+	Recognition Recognition
 	// Notice is what callers are told who still use an apikey.
 	Notice Notice
 	// Unsealer is needed by upstreams with SendAPIKey only.
@@ -92,15 +93,16 @@ type Options struct {
 // apikeys to be learnt. Safe for concurrent use.
 type Gateway struct {
 	Options
-	upstreams upstreams
-	metadata  *metadata
-	learner   *learner
-	metrics   *metrics
-	access    *accessLog
-	templates templateSet
-	carriers  []carrier
-	origins   map[string]bool
-	unsealed  unsealedCache
+	upstreams  upstreams
+	metadata   *metadata
+	learner    *learner
+	recogniser *recogniser
+	metrics    *metrics
+	access     *accessLog
+	templates  templateSet
+	carriers   []carrier
+	origins    map[string]bool
+	unsealed   unsealedCache
 
 	strangerTold atomic.Int64 // when the log last told of one who asks about calls, in Unix seconds
 
@@ -138,6 +140,7 @@ func New(o Options) (*Gateway, error) {
 	g.metadata = newMetadata(resource, o.Resource, o.Issuer)
 	g.metadata.certificates = o.AsksCertificates || o.CertificateHeader != ""
 	g.learner = newLearner(o.Learning, o.Index, o.Reader, o.Tally, o.Log)
+	g.recogniser = newRecogniser(o.Recognition, o.Index, o.Pepper, o.Log, o.Now)
 	g.access = newAccessLog(o.AccessLog)
 	g.calls.New = func() any { return newCall(g) }
 	return g, nil
@@ -148,6 +151,7 @@ func (g *Gateway) Run(ctx context.Context) {
 	var wg sync.WaitGroup
 	wg.Go(func() { g.access.run(ctx) })
 	wg.Go(func() { g.learner.run(ctx, g.Now) })
+	wg.Go(func() { g.recogniser.run(ctx) })
 	wg.Wait()
 }
 
@@ -274,10 +278,19 @@ func (c *call) decide() {
 	case c.preflightPasses():
 		c.decision = policy.Decision{Allow: true, Code: codePreflight}
 	default:
-		c.decision = c.rules.Decide(c.principal, policy.Call{
-			Method: c.r.Method, Path: c.target.Path, Problem: string(c.problem), At: c.at,
-		})
+		c.judge()
+		if c.decision.Code == policy.CodeAPIKeyUnknown && c.askAgain() {
+			c.apikey = nil
+			c.identify()
+			c.judge()
+		}
 	}
+}
+
+func (c *call) judge() {
+	c.decision = c.rules.Decide(c.principal, policy.Call{
+		Method: c.r.Method, Path: c.target.Path, Problem: string(c.problem), At: c.at,
+	})
 }
 
 // withinLimit takes one call from the bucket of the caller. A client and the

@@ -61,6 +61,11 @@ func (c *call) observe(status int, denied string) {
 	if o.Credential.Kind == traffic.KindUnknown && isSuccess(status) {
 		c.g.learner.hear(c, heard{o, template, known})
 	}
+	if c.principal.Kind == policy.KnownAPIKey || c.principal.Kind == policy.UnknownAPIKey {
+		if isSuccess(status) && !c.g.recogniser.idle() {
+			c.g.recogniser.heard(c)
+		}
+	}
 }
 
 // credential is what the call is counted under: for a token that an apikey was

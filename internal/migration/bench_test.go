@@ -37,7 +37,7 @@ func BenchmarkRoad(b *testing.B) {
 	b.Run("inventory of 1000 apikeys", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			if items, _, err := w.Inventory(w.ctx, apikey.Filter{Limit: 1000}); err != nil || len(items) != 1000 {
+			if items, _, err := w.Inventory(w.ctx, InventoryFilter{Filter: apikey.Filter{Limit: 1000}}); err != nil || len(items) != 1000 {
 				b.Fatal(len(items), err)
 			}
 		}

@@ -2,11 +2,14 @@ package migration
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
 
 	"github.com/offkey/offkey/internal/apikey"
+	"github.com/offkey/offkey/internal/migration/importfile"
+	"github.com/offkey/offkey/internal/secret"
 )
 
 const (
@@ -18,26 +21,26 @@ const (
 func TestImportReads(t *testing.T) {
 	tests := []struct {
 		name string
-		file ImportFile
+		file importfile.File
 		text string
 		want string // last4 label owner contact, of each apikey
 	}{
-		{"an apikey on each line", ImportFile{}, keyA + "\n# a comment\n\n  " + keyB + " \r\n", "ddd1   ; hhh2   "},
-		{"CSV", ImportFile{}, "key,label,owner,contact\n" + keyA + ",orders,Acme,ops@acme.example\n" + keyB + ",,,\n", "ddd1 orders Acme ops@acme.example; hhh2   "},
-		{"CSV of an API gateway, in any order and case", ImportFile{}, "Name,Description,Enabled,UsagePlanIds,Key\n\"Acme, Inc\",x,true,\"a,b\"," + keyA + "\n", "ddd1 Acme, Inc  "},
-		{"CSV with a byte order mark", ImportFile{}, "\ufeffkey,owner\r\n" + keyA + ",Acme\r\n", "ddd1  Acme "},
-		{"CSV with columns named", ImportFile{Format: FormatCSV, Columns: map[string]string{"key": "x", "owner": "y"}}, "y,x\nAcme," + keyA + "\n", "ddd1  Acme "},
-		{"CSV with short rows", ImportFile{}, "key,owner,label\n" + keyA + "\n", "ddd1   "},
-		{"JSONL", ImportFile{}, fmt.Sprintf("{\"key\":%q,\"owner\":\"Acme\",\"n\":7}\n\n{\"api_key\":%q,\"email\":\"a@b.c\"}\n", keyA, keyB), "ddd1  Acme ; hhh2   a@b.c"},
-		{"JSONL with members named", ImportFile{Columns: map[string]string{"key": "credential"}}, fmt.Sprintf("{\"credential\":%q,\"key\":\"not this\"}", keyA), "ddd1   "},
-		{"the last of several lines counts", ImportFile{}, "key,label\n" + keyA + ",old\n" + keyB + ",b\n" + keyA + ",new\n", "ddd1 new  ; hhh2 b  "},
-		{"what is not enabled stays out", ImportFile{}, "key,enabled\n" + keyA + ",false\n" + keyB + ",yes\n", "hhh2   "},
-		{"nothing", ImportFile{}, "", ""},
+		{"an apikey on each line", importfile.File{}, keyA + "\n# a comment\n\n  " + keyB + " \r\n", "ddd1   ; hhh2   "},
+		{"CSV", importfile.File{}, "key,label,owner,contact\n" + keyA + ",orders,Acme,ops@acme.example\n" + keyB + ",,,\n", "ddd1 orders Acme ops@acme.example; hhh2   "},
+		{"CSV of an API gateway, in any order and case", importfile.File{}, "Name,Description,Enabled,UsagePlanIds,Key\n\"Acme, Inc\",x,true,\"a,b\"," + keyA + "\n", "ddd1 Acme, Inc  "},
+		{"CSV with a byte order mark", importfile.File{}, "\ufeffkey,owner\r\n" + keyA + ",Acme\r\n", "ddd1  Acme "},
+		{"CSV with columns named", importfile.File{Format: importfile.CSV, Columns: map[string]string{"key": "x", "owner": "y"}}, "y,x\nAcme," + keyA + "\n", "ddd1  Acme "},
+		{"CSV with short rows", importfile.File{}, "key,owner,label\n" + keyA + "\n", "ddd1   "},
+		{"JSONL", importfile.File{}, fmt.Sprintf("{\"key\":%q,\"owner\":\"Acme\",\"n\":7}\n\n{\"api_key\":%q,\"email\":\"a@b.c\"}\n", keyA, keyB), "ddd1  Acme ; hhh2   a@b.c"},
+		{"JSONL with members named", importfile.File{Columns: map[string]string{"key": "credential"}}, fmt.Sprintf("{\"credential\":%q,\"key\":\"not this\"}", keyA), "ddd1   "},
+		{"the last of several lines counts", importfile.File{}, "key,label\n" + keyA + ",old\n" + keyB + ",b\n" + keyA + ",new\n", "ddd1 new  ; hhh2 b  "},
+		{"what is not enabled stays out", importfile.File{}, "key,enabled\n" + keyA + ",false\n" + keyB + ",yes\n", "hhh2   "},
+		{"nothing", importfile.File{}, "", ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			w := newWorld(t)
-			if _, err := w.Import(w.ctx, tt.file, strings.NewReader(tt.text), "os:0", false); err != nil {
+			if _, err := w.importFile(tt.file, tt.text, false); err != nil {
 				t.Fatal(err)
 			}
 			var got []string
@@ -72,14 +75,14 @@ func TestImportReport(t *testing.T) {
 		`"broken`,
 	}, "\n")
 	w := newWorld(t)
-	dry, err := w.Import(w.ctx, ImportFile{}, strings.NewReader(text), "os:0", true)
+	dry, err := w.importFile(importfile.File{}, text, true)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if n := len(w.keys()); n != 0 || len(w.audited()) != 0 {
 		t.Errorf("a dry run took in %d apikeys", n)
 	}
-	done, err := w.Import(w.ctx, ImportFile{}, strings.NewReader(text), "os:0", false)
+	done, err := w.importFile(importfile.File{}, text, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,16 +98,16 @@ func TestImportReport(t *testing.T) {
 	if !strings.Contains(fmt.Sprint(done.Problems), "another owner on line 4") {
 		t.Errorf("problems %v", done.Problems)
 	}
-	again, err := w.Import(w.ctx, ImportFile{}, strings.NewReader(text), "os:0", false)
+	again, err := w.importFile(importfile.File{}, text, false)
 	if err != nil || again.Added != 0 || again.Updated != 0 || again.Unchanged != 3 {
 		t.Errorf("again: %+v, %v", again, err)
 	}
 	n := len(w.audited())
-	dry, err = w.Import(w.ctx, ImportFile{}, strings.NewReader("key,owner\n"+keyA+",Other\n"), "os:0", true)
+	dry, err = w.importFile(importfile.File{}, "key,owner\n"+keyA+",Other\n", true)
 	if err != nil || dry.Updated != 1 {
 		t.Errorf("another owner, dry: %+v, %v", dry, err)
 	}
-	if done, err = w.Import(w.ctx, ImportFile{}, strings.NewReader("key,owner\n"+keyA+",Other\n"), "os:0", false); err != nil || done.Updated != 1 || len(w.audited()) != n+1 {
+	if done, err = w.importFile(importfile.File{}, "key,owner\n"+keyA+",Other\n", false); err != nil || done.Updated != 1 || len(w.audited()) != n+1 {
 		t.Errorf("another owner: %+v, %v", done, err)
 	}
 }
@@ -112,7 +115,7 @@ func TestImportReport(t *testing.T) {
 func TestAnImportVouchesForALearntAPIKey(t *testing.T) {
 	w := newWorld(t)
 	k := w.learnt(keyA, func(k *apikey.Key) { k.Suspended, k.Stage = true, apikey.Warn })
-	dry, err := w.Import(w.ctx, ImportFile{}, strings.NewReader(keyA), "os:0", true)
+	dry, err := w.importFile(importfile.File{}, keyA, true)
 	if err != nil || dry.Updated != 1 {
 		t.Errorf("dry: %+v, %v", dry, err)
 	}
@@ -125,35 +128,35 @@ func TestAnImportVouchesForALearntAPIKey(t *testing.T) {
 func TestFilesThatAreNotImported(t *testing.T) {
 	tests := []struct {
 		name string
-		file ImportFile
+		file importfile.File
 		text string
 		want string
 	}{
-		{"hashes", ImportFile{}, "owner,hash\nAcme,ab12\n", "hashes of apikeys"},
-		{"hashes asked for", ImportFile{Columns: map[string]string{"hash": "x"}}, "x\nab12\n", "hashes of apikeys"},
-		{"no column with apikeys", ImportFile{Format: FormatCSV}, "a,b\n1,2\n", "no column holds the apikeys"},
-		{"a column that is not there", ImportFile{Format: FormatCSV, Columns: map[string]string{"key": "x"}}, "key\n" + keyA, "no column holds the apikeys"},
-		{"another format", ImportFile{Format: "kong"}, "", `format "kong" is not read`},
-		{"a field that there is not", ImportFile{Columns: map[string]string{"rate": "x"}}, "", `there is no field "rate"`},
+		{"an HMAC without its secret", importfile.File{Hash: importfile.HashForm{Algorithm: "hmac-sha256"}}, "owner,hash\nAcme,ab12\n", "needs its secret"},
+		{"no column with apikeys", importfile.File{Format: importfile.CSV}, "a,b\n1,2\n", "no column holds the apikeys"},
+		{"a column that is not there", importfile.File{Format: importfile.CSV, Columns: map[string]string{"key": "x"}}, "key\n" + keyA, "no column holds the apikeys"},
+		{"another format", importfile.File{Format: "xml"}, "", `format "xml" is not read`},
+		{"a document without apikeys", importfile.File{Format: importfile.Kong}, "services: []\n", "no apikey"},
+		{"a field that there is not", importfile.File{Columns: map[string]string{"rate": "x"}}, "", `there is no field "rate"`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			w := newWorld(t)
-			_, err := w.Import(w.ctx, tt.file, strings.NewReader(tt.text), "os:0", false)
+			_, err := w.importFile(tt.file, tt.text, false)
 			if err == nil || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "ab12") {
 				t.Errorf("error %v", err)
 			}
 		})
 	}
 	t.Run("CSV without a header does not show its first apikey", func(t *testing.T) {
-		_, err := newWorld(t).Import(t.Context(), ImportFile{Format: FormatCSV}, strings.NewReader(keyA+",Acme\n"), "os:0", false)
+		_, err := newWorld(t).importFile(importfile.File{Format: importfile.CSV}, keyA+",Acme\n", false)
 		if err == nil || strings.Contains(err.Error(), keyA) {
 			t.Errorf("error %v", err)
 		}
 	})
 	t.Run("a hash on a line of JSONL", func(t *testing.T) {
-		r, err := newWorld(t).Import(t.Context(), ImportFile{}, strings.NewReader(`{"hash":"ab12"}`), "os:0", false)
-		if err != nil || r.Rejected != 1 || !strings.Contains(r.Problems[0].Problem, "hashes of apikeys") {
+		r, err := newWorld(t).importFile(importfile.File{}, `{"hash":"ab12"}`, false)
+		if err != nil || r.Unresolved != 1 || !strings.Contains(r.Problems[0].Problem, "no form that is known") {
 			t.Errorf("%+v, %v", r, err)
 		}
 	})
@@ -167,22 +170,90 @@ func (w *world) keys() (keys []*apikey.Key) {
 	return keys
 }
 
-func FuzzImportFile(f *testing.F) {
-	f.Add("", "key,owner\n"+keyA+",Acme\n")
-	f.Add("jsonl", `{"key":"a","owner":"b"}`)
-	f.Add("lines", keyA+"\n#\n")
-	f.Add("csv", "key\n\"a\n")
-	f.Fuzz(func(t *testing.T, format, text string) {
-		lines := 0
-		_ = ImportFile{Format: format}.read(strings.NewReader(text), func(l importedLine, problem error) error {
-			lines++
-			if problem != nil && len(l.key) > 0 {
-				t.Fatalf("line %d has a problem and an apikey", l.number)
-			}
-			return nil
-		})
-		if lines > strings.Count(text, "\n")+strings.Count(text, "\r")+1 {
-			t.Fatalf("%d lines in %q", lines, text)
+func TestAListOfHashes(t *testing.T) {
+	w := newWorld(t)
+	of := func(key string) string { return secret.HashOf(key).String() }
+	list := "hash,owner,prefix,scopes\n" + of(keyA) + ",Acme,live_,read:orders\n" + of(keyB) + ",Globex,,\nmurmur,Hooli,,\n"
+	dry, err := w.importFile(importfile.File{}, list, true)
+	if err != nil || dry.Added != 2 || dry.Hashed != 2 || dry.Slow != 0 || dry.Unresolved != 1 {
+		t.Errorf("%+v, %v", dry, err)
+	}
+	for i, want := range []ImportReport{{Added: 2}, {Unchanged: 2}} {
+		got, err := w.importFile(importfile.File{}, list, false)
+		if err != nil || got.Added != want.Added || got.Unchanged != want.Unchanged {
+			t.Errorf("%d: %+v, %v", i, got, err)
 		}
-	})
+	}
+	for _, k := range w.keys() {
+		if k.Hash == nil || k.Scopes != map[string]string{"Acme": "read:orders", "Globex": ""}[k.Owner] {
+			t.Errorf("%+v", k)
+		}
+	}
+	if r, err := w.importFile(importfile.File{Hash: importfile.HashForm{Algorithm: "sha256"}}, "hash,owner\n"+of(keyA)+",Other\n"+of(keyA)+",Acme\n", false); err != nil || r.Conflicts != 2 {
+		t.Errorf("one hash of two owners: %+v, %v", r, err)
+	}
+}
+
+func TestWhatAnImportSaysAboutItsApikeys(t *testing.T) {
+	w := newWorld(t)
+	r, err := w.importFile(importfile.File{}, strings.Join([]string{
+		"key,owner,expires,created",
+		keyA + ",Acme,2020-01-01,",             // has ended
+		keyB + ",Acme,2099-01-01,2024-07-01",   // goes on
+		"YOUR-API-KEY-goes-here-0001,Acme,,",   // of documentation
+		"AKIA-IOSFODNN7EXAMPLE-0123456,Acme,,", // of documentation
+		"${ACME_KEY},Acme,,",                   // elsewhere
+	}, "\n"), false)
+	if err != nil || r.Expired != 1 || r.Added != 3 || r.Examples != 2 || r.Unresolved != 1 {
+		t.Errorf("%+v, %v", r, err)
+	}
+	if k, err := w.db.APIKeyByFingerprint(w.ctx, w.Pepper.Fingerprint(keyB)); err != nil || k.Expires.Year() != 2099 || k.Created.Year() != 2024 {
+		t.Errorf("%+v, %v", k, err)
+	}
+}
+
+func TestAFollowedListThatShrinks(t *testing.T) {
+	w := newWorld(t)
+	follow := func(force bool, n ...int) (ImportReport, error) {
+		text := "key\n"
+		for _, i := range n {
+			text += fmt.Sprintf("live_followed_key_%04d\n", i)
+		}
+		return w.Import(w.ctx, ImportOptions{Follow: "crm", Force: force, Actor: "os:0"}, strings.NewReader(text))
+	}
+	suspended := func() (n int) {
+		for _, k := range w.keys() {
+			if k.Suspended {
+				n++
+			}
+		}
+		return n
+	}
+	all := make([]int, 40)
+	for i := range all {
+		all[i] = i
+	}
+	w.imported(keyA) // of no list: never gone
+	if _, err := follow(false, all...); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name  string
+		n     []int
+		force bool
+		gone  int // -1: refused
+		now   int
+	}{
+		{"three are gone", all[3:], false, 3, 3},
+		{"the same again", all[3:], false, 0, 3},
+		{"an empty list", nil, false, -1, 3},
+		{"a third of them", all[15:], false, -1, 3},
+		{"and that was meant", all[15:], true, 12, 15},
+		{"all are back", all, false, 0, 0},
+	} {
+		got, err := follow(tt.force, tt.n...)
+		if refused := errors.Is(err, ErrTooManyGone); refused != (tt.gone < 0) || !refused && (err != nil || got.Gone != tt.gone) || suspended() != tt.now {
+			t.Errorf("%s: %+v, %v, %d suspended", tt.name, got, err, suspended())
+		}
+	}
 }

@@ -1,9 +1,12 @@
 package migration
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/offkey/offkey/internal/apikey"
@@ -47,6 +50,9 @@ type Item struct {
 	OwnStage   bool           `json:"own_stage"` // it does not follow the stage of all
 	Until      *time.Time     `json:"until"`     // its announced end
 	Suspended  bool           `json:"suspended"`
+	Contact    string         `json:"contact"`
+	Granted    []string       `json:"granted_scopes"` // by its source
+	Expires    *time.Time     `json:"expires"`        // at its source
 }
 
 // Detail is an Item with all that is known, as `apikeys show` prints it.
@@ -57,38 +63,38 @@ type Detail struct {
 	Scopes   []ScopeUse   `json:"scopes"`
 }
 
-// Inventory lists a page of apikeys with what they did in the last 30 days.
-// Most used first or last is the business of whoever prints it. The traffic is
-// read once for each page: whoever wants all asks for large ones.
-func (r *Road) Inventory(ctx context.Context, f apikey.Filter) (items []Item, next string, err error) {
-	keys, next, err := r.apikeyPage(ctx, f)
+// InventoryFilter chooses what is listed, and in which order. Holds is the stage
+// that holds for an apikey, by whatever gives it that; Inherit is any.
+type InventoryFilter struct {
+	apikey.Filter
+	Holds apikey.Stage
+	// ByStage sorts by the stage that holds, which storage cannot.
+	ByStage bool
+}
+
+// Inventory lists a page of apikeys, in the order asked for, with what they did
+// in the last 30 days. What it costs depends on the page, not on how many
+// apikeys or calls there are, unless the stage decides: that is in no table.
+func (r *Road) Inventory(ctx context.Context, f InventoryFilter) (items []Item, next string, err error) {
+	now, rules := r.Now(), r.Rules()
+	f.Since = now.Add(-inventoryWindow)
+	keys, next, err := r.apikeyPage(ctx, f, func(k *apikey.Key) apikey.Stage { return rules.StageOf(k, now) })
 	if err != nil || len(keys) == 0 {
 		return []Item{}, "", err
 	}
-	now := r.Now()
 	used, room := make(map[string]*usage, len(keys)), newSpace()
 	ids := make([]string, 0, len(keys))
 	for _, k := range keys {
 		used[k.ID] = newUsage(room)
 		ids = append(ids, k.ID)
 	}
-	filter := traffic.Filter{From: now.Add(-inventoryWindow)}
-	if len(ids) == 1 {
-		filter.Credential = &traffic.Credential{Kind: traffic.KindAPIKey, ID: ids[0]}
-	}
-	if err := r.Store.Traffic(ctx, filter, func(row traffic.Row) error {
-		if u := used[row.Credential.ID]; u != nil && row.Credential.Kind == traffic.KindAPIKey {
-			u.add(row)
-		}
-		return nil
-	}); err != nil {
+	if err := r.Store.APIKeyDays(ctx, ids, f.Since, func(row traffic.Row) { used[row.Credential.ID].add(row) }); err != nil {
 		return nil, "", err
 	}
 	uses, err := r.Store.APIKeyUses(ctx, ids)
 	if err != nil {
 		return nil, "", err
 	}
-	rules := r.Rules()
 	items = make([]Item, 0, len(keys))
 	for _, k := range keys {
 		items = append(items, itemOf(k, used[k.ID], uses[k.ID], rules, now))
@@ -96,21 +102,66 @@ func (r *Road) Inventory(ctx context.Context, f apikey.Filter) (items []Item, ne
 	return items, next, nil
 }
 
-// apikeyPage is a page of apikeys of the size asked for, whatever the most is
-// that storage gives at once.
-func (r *Road) apikeyPage(ctx context.Context, f apikey.Filter) (keys []*apikey.Key, next string, err error) {
-	limit := f.Limit
+// mostItems is the most that one page of an inventory holds.
+const mostItems = 1000
+
+// apikeyPage is a page of apikeys. Those of another stage than the one asked for
+// are left out of what storage gives, until the page is full.
+func (r *Road) apikeyPage(ctx context.Context, f InventoryFilter, stageOf func(*apikey.Key) apikey.Stage) (keys []*apikey.Key, next string, err error) {
+	limit := min(cmp.Or(f.Limit, 100), mostItems)
+	if f.ByStage {
+		return r.pageByStage(ctx, f, limit, stageOf)
+	}
+	if f.Limit = limit; f.Holds != apikey.Inherit {
+		f.Limit = mostItems
+	}
 	for {
-		page, next, err := r.Store.APIKeys(ctx, f)
+		page, more, err := r.Store.APIKeys(ctx, f.Filter)
 		if err != nil {
 			return nil, "", err
 		}
-		keys = append(keys, page...)
-		f.After, f.Limit = next, limit-len(keys)
-		if next == "" || f.Limit <= 0 {
-			return keys, next, nil
+		for i, k := range page {
+			if f.Holds != apikey.Inherit && stageOf(k) != f.Holds {
+				continue
+			}
+			if keys = append(keys, k); len(keys) == limit && (more != "" || i < len(page)-1) {
+				return keys, k.ID, nil
+			}
+		}
+		if f.After = more; more == "" {
+			return keys, "", nil
 		}
 	}
+}
+
+// pageByStage reads all apikeys to sort them by the stage that holds.
+func (r *Road) pageByStage(ctx context.Context, f InventoryFilter, limit int, stageOf func(*apikey.Key) apikey.Stage) (keys []*apikey.Key, next string, err error) {
+	after := f.After
+	f.After, f.Limit = "", mostItems
+	for more := true; more; more = f.After != "" {
+		page, next, err := r.Store.APIKeys(ctx, f.Filter)
+		if err != nil {
+			return nil, "", err
+		}
+		keys, f.After = append(keys, page...), next
+	}
+	slices.SortStableFunc(keys, func(a, b *apikey.Key) int {
+		return cmp.Or(cmp.Compare(stageOf(a), stageOf(b)), cmp.Compare(a.ID, b.ID))
+	})
+	if after != "" {
+		at := slices.IndexFunc(keys, func(k *apikey.Key) bool { return k.ID == after })
+		if at < 0 {
+			return nil, "", fmt.Errorf("apikey %s: %w", after, apikey.ErrNotFound)
+		}
+		keys = keys[at+1:]
+	}
+	if f.Holds != apikey.Inherit {
+		keys = slices.DeleteFunc(keys, func(k *apikey.Key) bool { return stageOf(k) != f.Holds })
+	}
+	if len(keys) > limit {
+		return keys[:limit], keys[limit-1].ID, nil
+	}
+	return keys, "", nil
 }
 
 // Show returns one apikey in full, or apikey.ErrNotFound.
@@ -149,6 +200,7 @@ func itemOf(k *apikey.Key, u *usage, use apikey.Use, rules *policy.Ruleset, now 
 		Enforce: rules.EnforcementOf(nil, k.ClientID), Until: instant(standing.Sunset),
 		Carriers: byCalls(u.carriers, same), FirstUsed: instant(use.First), LastUsed: instant(use.Last),
 		Calls: u.calls, Routes: u.routeList(), UserAgents: byCalls(u.agents, same), Sources: byCalls(u.sources, netip.Prefix.String),
+		Contact: k.Contact, Granted: append([]string{}, strings.Fields(k.Scopes)...), Expires: instant(k.Expires),
 		Callers: len(u.programs), Flow: flowOf(u), Risks: risksOf(k, u, use.Last, now),
 	}
 }

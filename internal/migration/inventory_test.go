@@ -36,7 +36,7 @@ func TestAnItemSaysWhatAnAPIKeyDoes(t *testing.T) {
 		Carriers: []string{"header:X-API-Key", "query:key"}, FirstUsed: &first, LastUsed: &last, Calls: 10,
 		Routes:     []RouteUse{{"GET", "/v1/orders/{id}", 7}, {"POST", "/v1/orders", 3}},
 		UserAgents: []string{"curl/8.7", python}, Sources: []string{"203.0.113.0/24", "198.51.100.0/24"},
-		Callers: 2, Flow: "client_credentials", Risks: []string{"query"}, ClientID: "cl_1", KnownBy: apikey.KnownByImport,
+		Callers: 2, Flow: "client_credentials", Risks: []string{"query"}, ClientID: "cl_1", KnownBy: apikey.KnownByImport, Granted: []string{},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

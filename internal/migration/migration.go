@@ -41,6 +41,8 @@ type APIKeyStore interface {
 	APIKeyByFingerprint(ctx context.Context, fingerprint secret.Hash) (*apikey.Key, error)
 	APIKeys(ctx context.Context, f apikey.Filter) (keys []*apikey.Key, next string, err error)
 	APIKeyUses(ctx context.Context, ids []string) (map[string]apikey.Use, error)
+	// ImportedAPIKey is the one that ImportAPIKeys would find for an apikey.
+	ImportedAPIKey(ctx context.Context, k *apikey.Key) (*apikey.Key, error)
 	ImportAPIKeys(ctx context.Context, keys []*apikey.Key, e audit.Event) (apikey.ImportResult, error)
 	// UpdateAPIKeys changes all of them or none. What an apikey was exchanged
 	// for is revoked when it is retired or blocked.
@@ -65,6 +67,8 @@ type ClientStore interface {
 // TrafficStore keeps what was seen.
 type TrafficStore interface {
 	Traffic(ctx context.Context, f traffic.Filter, yield func(traffic.Row) error) error
+	// APIKeyDays is the traffic of apikeys since a day, folded to days.
+	APIKeyDays(ctx context.Context, ids []string, since time.Time, yield func(traffic.Row)) error
 	TrafficFloor(ctx context.Context) (oldest time.Time, err error)
 	DailyCalls(ctx context.Context, from, to time.Time) ([]traffic.Day, error)
 }
@@ -88,6 +92,12 @@ type Options struct {
 	Vouched func(apikeyID string) time.Time
 	// Reader knows where apikeys travel, for reading access logs; optional.
 	Reader func() *apikey.Reader
+	// KeepPepper keeps the secret of HMACs that others made of apikeys; needed by
+	// Import of such.
+	KeepPepper func(ctx context.Context, name string, pepper []byte, actor string) error
+	// Recognise finds the apikey of which so far only a hash is known, nil if
+	// value is none; optional.
+	Recognise func(ctx context.Context, value string) *apikey.Key
 	// Notifier is told of every registration; optional.
 	Notifier Notifier
 	// LeakNotifier is told of leaks; optional.

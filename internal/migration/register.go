@@ -153,6 +153,11 @@ func (r *Road) upgradable(ctx context.Context, value string) (*apikey.Key, error
 		return nil, errNotAccepted()
 	}
 	k, err := r.Store.APIKeyByFingerprint(ctx, r.Pepper.Fingerprint(value))
+	if r.Recognise != nil && (errors.Is(err, apikey.ErrNotFound) || err == nil && k.KnownBy != apikey.KnownByImport && k.KnownBy != apikey.KnownByUpstream) {
+		if k, err = r.Recognise(ctx, value), nil; k == nil {
+			err = apikey.ErrNotFound
+		}
+	}
 	if errors.Is(err, apikey.ErrNotFound) {
 		return nil, errNotAccepted()
 	}
@@ -196,7 +201,7 @@ const recentEnough = 10 * time.Minute
 // keeps its calls from the API there can be no such word, and what the apikey
 // makes waits for approval instead.
 func (r *Road) checkVouched(k *apikey.Key, seen *evidence) error {
-	if k.KnownBy == apikey.KnownByImport || r.Now().Sub(r.Vouched(k.ID)) <= recentEnough {
+	if k.KnownBy != apikey.KnownByUpstream || r.Now().Sub(r.Vouched(k.ID)) <= recentEnough {
 		return nil
 	}
 	if seen.stale = !r.Rules().StageOf(k, r.Now()).Passes(); seen.stale {

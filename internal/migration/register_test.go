@@ -15,6 +15,7 @@ import (
 	"github.com/offkey/offkey/internal/apikey"
 	"github.com/offkey/offkey/internal/audit"
 	"github.com/offkey/offkey/internal/client"
+	"github.com/offkey/offkey/internal/migration/importfile"
 	"github.com/offkey/offkey/internal/oauth"
 	"github.com/offkey/offkey/internal/traffic"
 )
@@ -456,7 +457,7 @@ func (w *world) moveAll(stage apikey.Stage) StageResult {
 
 func (w *world) imported(values ...string) {
 	w.Helper()
-	if _, err := w.Import(w.ctx, ImportFile{Format: FormatLines}, strings.NewReader(strings.Join(values, "\n")), "test", false); err != nil {
+	if _, err := w.importFile(importfile.File{Format: importfile.Lines}, strings.Join(values, "\n"), false); err != nil {
 		w.Fatal(err)
 	}
 }

@@ -21,7 +21,7 @@ func TestInventoryFromTheStore(t *testing.T) {
 	w := newWorld(t)
 	a, b := w.inUse("a"), w.learnt("b")
 	w.calls(seen(b.ID, "GET", "/v1/x", 7, ago(40*24*time.Hour)), seen("cl_1", "GET", "/v1/x", 3, kind(traffic.KindClient)))
-	items, next, err := w.Inventory(w.ctx, apikey.Filter{})
+	items, next, err := w.Inventory(w.ctx, InventoryFilter{Filter: apikey.Filter{}})
 	if err != nil || next != "" || len(items) != 2 {
 		t.Fatalf("%+v, %q, %v", items, next, err)
 	}
@@ -31,11 +31,11 @@ func TestInventoryFromTheStore(t *testing.T) {
 	if items[1].ID != b.ID || items[1].Calls != 0 || items[1].LastUsed == nil || !items[1].LastUsed.Equal(noon.Add(-40*24*time.Hour)) {
 		t.Errorf("used before the window: %+v", items[1])
 	}
-	one, next, err := w.Inventory(w.ctx, apikey.Filter{Limit: 1})
+	one, next, err := w.Inventory(w.ctx, InventoryFilter{Filter: apikey.Filter{Limit: 1}})
 	if err != nil || len(one) != 1 || next == "" || one[0].Calls != 11 {
 		t.Errorf("%+v, %q, %v", one, next, err)
 	}
-	rest, next, err := w.Inventory(w.ctx, apikey.Filter{Limit: 1, After: next})
+	rest, next, err := w.Inventory(w.ctx, InventoryFilter{Filter: apikey.Filter{Limit: 1, After: next}})
 	if err != nil || len(rest) != 1 || next != "" || rest[0].ID != b.ID {
 		t.Errorf("%+v, %q, %v", rest, next, err)
 	}

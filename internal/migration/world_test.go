@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"github.com/offkey/offkey/internal/audit"
 	"github.com/offkey/offkey/internal/client"
 	"github.com/offkey/offkey/internal/jose"
+	"github.com/offkey/offkey/internal/migration/importfile"
 	"github.com/offkey/offkey/internal/oauth"
 	"github.com/offkey/offkey/internal/policy"
 	"github.com/offkey/offkey/internal/secret"
@@ -61,6 +63,11 @@ func carriers() *apikey.Reader {
 		panic(err)
 	}
 	return r
+}
+
+// importFile brings in a list.
+func (w *world) importFile(f importfile.File, text string, dryRun bool) (ImportReport, error) {
+	return w.Import(w.ctx, ImportOptions{File: f, DryRun: dryRun, Actor: "os:0"}, strings.NewReader(text))
 }
 
 func (w *world) now() time.Time       { return *w.clock.Load() }

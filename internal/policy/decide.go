@@ -50,9 +50,10 @@ type Principal struct {
 }
 
 // OfAPIKey is who calls with that apikey and no other credential; nil is an
-// apikey that offkey does not know.
+// apikey that offkey does not know. One that its source no longer has counts as
+// unknown, unless its own stage refuses it in any case.
 func OfAPIKey(k *apikey.Key) Principal {
-	if k == nil {
+	if k == nil || k.Disowned() && (k.Stage == apikey.Inherit || k.Stage.Passes()) {
 		return Principal{Kind: UnknownAPIKey}
 	}
 	return Principal{Kind: KnownAPIKey, ID: k.ID, ClientID: k.ClientID, Stage: k.Stage, APIKey: k}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/offkey/offkey/internal/apikey"
@@ -15,7 +16,7 @@ import (
 	"github.com/offkey/offkey/internal/token"
 )
 
-const apikeyColumns = `id, fingerprint, last4, label, owner, contact, known_by, stage, stage_since, stage_until, suspended, client_id, created, revoked, prefix, cohort, extension`
+const apikeyColumns = `id, fingerprint, last4, label, owner, contact, known_by, stage, stage_since, stage_until, suspended, client_id, created, revoked, prefix, cohort, extension, details`
 
 // APIKey returns the apikey with that id, or apikey.ErrNotFound.
 func (db *DB) APIKey(ctx context.Context, id string) (k *apikey.Key, err error) {
@@ -36,22 +37,21 @@ func (db *DB) APIKeyByFingerprint(ctx context.Context, fingerprint secret.Hash) 
 	return k, err
 }
 
-// APIKeys returns a page of apikeys in the order of their ids, and the cursor
-// of the next page, "" on the last. Asked for by id they come as one page, in
-// the order asked for.
+// APIKeys returns a page of apikeys in the order asked for, and the cursor of
+// the next page, "" on the last. Asked for by id they come as one page, in that
+// order.
 func (db *DB) APIKeys(ctx context.Context, f apikey.Filter) (keys []*apikey.Key, next string, err error) {
 	if f.IDs != nil {
 		keys, err = db.apikeysByID(ctx, f)
 		return keys, "", err
 	}
-	limit, stage := pageSize(f.Limit), ""
-	if f.Stage != nil {
-		stage = f.Stage.String()
-	}
-	err = db.view(ctx, func(s *session) error {
-		return s.apikeys(&keys, `SELECT `+apikeyColumns+` FROM apikey
-			WHERE id > ? AND (? = '' OR stage = ?) AND (? = '' OR owner = ?) ORDER BY id LIMIT ?`,
-			f.After, stage, stage, f.Owner, f.Owner, limit+1)
+	limit := pageSize(f.Limit)
+	err = db.snapshot(ctx, func(s *session) error {
+		q, a, err := s.apikeyQuery(f)
+		if err != nil {
+			return err
+		}
+		return s.apikeys(&keys, q, append(a, limit+1)...)
 	})
 	if len(keys) > limit {
 		keys = keys[:limit]
@@ -68,7 +68,7 @@ func (db *DB) apikeysByID(ctx context.Context, f apikey.Filter) (keys []*apikey.
 			case errors.Is(err, apikey.ErrNotFound):
 			case err != nil:
 				return err
-			case (f.Stage == nil || *f.Stage == k.Stage) && (f.Owner == "" || f.Owner == k.Owner):
+			case (len(f.Stages) == 0 || slices.Contains(f.Stages, k.Stage)) && (f.Owner == "" || f.Owner == k.Owner):
 				keys = append(keys, k)
 			}
 		}
@@ -78,10 +78,9 @@ func (db *DB) apikeysByID(ctx context.Context, f apikey.Filter) (keys []*apikey.
 }
 
 // ImportAPIKeys takes in apikeys that an operator vouches for, by their
-// fingerprints. One that is known keeps its id, stage and client; label, owner,
-// contact, last four and prefix are replaced where the import has any, and one that was learnt is
-// from now on imported. Bringing the same apikeys in again changes nothing and
-// leaves no audit entry.
+// fingerprints or, where only a hash is known, by that. One that is known keeps
+// its id, stage and client; of the rest apikey.Merged says what becomes. Bringing
+// the same apikeys in again changes nothing and leaves no audit entry.
 func (db *DB) ImportAPIKeys(ctx context.Context, keys []*apikey.Key, e audit.Event) (res apikey.ImportResult, err error) {
 	err = db.change(ctx, func(x *tx) error {
 		res = apikey.ImportResult{}
@@ -102,25 +101,22 @@ func (db *DB) ImportAPIKeys(ctx context.Context, keys []*apikey.Key, e audit.Eve
 }
 
 func (x *tx) importAPIKey(k *apikey.Key, res *apikey.ImportResult) error {
-	old, err := x.apikeyByFingerprint(k.Fingerprint)
+	old, err := x.importedAPIKey(k)
 	if errors.Is(err, apikey.ErrNotFound) {
 		added := *k
 		added.KnownBy = apikey.KnownByImport
 		res.Added++
-		return x.insertAPIKey(&added)
+		if err := x.insertAPIKey(&added); err != nil || added.Hash == nil {
+			return err
+		}
+		mark := added.Hash.Mark()
+		_, err := x.exec(`INSERT INTO apikey_hash (mark, apikey_id) VALUES (?, ?)`, mark[:], added.ID)
+		return err
 	}
 	if err != nil {
 		return err
 	}
-	merged := *old
-	for _, field := range []struct{ to, from *string }{{&merged.Label, &k.Label}, {&merged.Owner, &k.Owner}, {&merged.Contact, &k.Contact}, {&merged.Last4, &k.Last4}, {&merged.Prefix, &k.Prefix}} {
-		if *field.from != "" {
-			*field.to = *field.from
-		}
-	}
-	if old.KnownBy != apikey.KnownByImport {
-		merged.KnownBy, merged.Suspended = apikey.KnownByImport, false // what the API thinks of it no longer counts
-	}
+	merged := apikey.Merged(*old, *k)
 	if merged == *old {
 		res.Unchanged++
 		return nil
@@ -337,11 +333,11 @@ func (s *session) apikeys(to *[]*apikey.Key, query string, a ...any) error {
 	return s.each(query, a, func(scan func(...any) error) error {
 		var k apikey.Key
 		var fingerprint []byte
-		var stage string
+		var stage, details string
 		var since, until, created, revoked int64
 		var extension string
 		err := scan(&k.ID, &fingerprint, &k.Last4, &k.Label, &k.Owner, &k.Contact, &k.KnownBy, &stage, &since, &until, &k.Suspended, &k.ClientID, &created, &revoked,
-			&k.Prefix, &k.Cohort, &extension)
+			&k.Prefix, &k.Cohort, &extension, &details)
 		if err != nil {
 			return err
 		}
@@ -349,6 +345,9 @@ func (s *session) apikeys(to *[]*apikey.Key, query string, a ...any) error {
 			return fmt.Errorf("apikey %s: %w", k.ID, err)
 		}
 		if k.Stage, err = apikey.ParseStage(stage); err != nil {
+			return fmt.Errorf("apikey %s: %w", k.ID, err)
+		}
+		if err := readDetails(&k, details); err != nil {
 			return fmt.Errorf("apikey %s: %w", k.ID, err)
 		}
 		if k.Extension, err = readExtension(extension); err != nil {
@@ -375,9 +374,9 @@ func (x *tx) insertAPIKey(k *apikey.Key) error {
 	if err != nil {
 		return fmt.Errorf("apikey %s: %w", k.ID, err)
 	}
-	if _, err := x.exec(`INSERT INTO apikey (`+apikeyColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+	if _, err := x.exec(`INSERT INTO apikey (`+apikeyColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		k.ID, k.Fingerprint[:], k.Last4, k.Label, k.Owner, k.Contact, k.KnownBy, k.Stage.String(), micros(k.StageSince), micros(k.Until),
-		k.Suspended, k.ClientID, micros(k.Created), micros(k.Revoked), k.Prefix, k.Cohort, extension); err != nil {
+		k.Suspended, k.ClientID, micros(k.Created), micros(k.Revoked), k.Prefix, k.Cohort, extension, writeDetails(k)); err != nil {
 		return fmt.Errorf("apikey %s: %w", k.ID, err)
 	}
 	return x.changed(ChangeAPIKey, k.ID)
@@ -389,9 +388,9 @@ func (x *tx) updateAPIKey(k *apikey.Key) error {
 		return fmt.Errorf("apikey %s: %w", k.ID, err)
 	}
 	if _, err := x.exec(`UPDATE apikey SET last4 = ?, label = ?, owner = ?, contact = ?, known_by = ?, stage = ?, stage_since = ?, stage_until = ?,
-		suspended = ?, client_id = ?, revoked = ?, prefix = ?, cohort = ?, extension = ? WHERE id = ?`,
+		suspended = ?, client_id = ?, revoked = ?, prefix = ?, cohort = ?, extension = ?, details = ? WHERE id = ?`,
 		k.Last4, k.Label, k.Owner, k.Contact, k.KnownBy, k.Stage.String(), micros(k.StageSince), micros(k.Until),
-		k.Suspended, k.ClientID, micros(k.Revoked), k.Prefix, k.Cohort, extension, k.ID); err != nil {
+		k.Suspended, k.ClientID, micros(k.Revoked), k.Prefix, k.Cohort, extension, writeDetails(k), k.ID); err != nil {
 		return fmt.Errorf("apikey %s: %w", k.ID, err)
 	}
 	return x.changed(ChangeAPIKey, k.ID)

@@ -57,7 +57,7 @@ func (db *DB) AddLogTraffic(ctx context.Context, rows []traffic.Row, p traffic.L
 		if err := x.noteDaily(rows); err != nil {
 			return err
 		}
-		return x.noteUse(rows)
+		return x.noteUse(rows, floor)
 	})
 }
 

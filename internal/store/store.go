@@ -160,6 +160,7 @@ const (
 	ChangeGroup      = "group" // of people
 	ChangeTrust      = "trust" // read all rules again
 	ChangeLeak       = "leak"
+	ChangePepper     = "pepper" // of hashes that others made: read all again
 
 	ChangeRegistrationToken = "registration_token"
 )

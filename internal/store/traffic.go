@@ -43,17 +43,19 @@ func (db *DB) AddTraffic(ctx context.Context, rows []traffic.Row) error {
 		if err := x.noteDaily(rows); err != nil {
 			return err
 		}
-		return x.noteUse(rows)
+		return x.noteUse(rows, time.Time{})
 	})
 }
 
 func (x *tx) addTraffic(rows []traffic.Row) error {
 	var values args
+	var perDay days
 	for i, r := range rows {
 		row, err := x.trafficValues(r)
 		if err != nil {
 			return err
 		}
+		perDay.add(r, row)
 		values = append(values, row[:]...)
 		switch {
 		case i%trafficBatch == trafficBatch-1:
@@ -65,6 +67,9 @@ func (x *tx) addTraffic(rows []traffic.Row) error {
 		if err != nil {
 			return fmt.Errorf("add traffic: %w", err)
 		}
+	}
+	if err := x.addDays(&perDay); err != nil {
+		return fmt.Errorf("add traffic by day: %w", err)
 	}
 	return nil
 }
@@ -96,14 +101,21 @@ func (x *tx) trafficValues(r traffic.Row) (values [13]any, err error) {
 		r.Calls, micros(r.First), micros(r.Last)}, nil
 }
 
-// noteUse widens the times at which apikeys were used.
-func (x *tx) noteUse(rows []traffic.Row) error {
+// noteUse widens the times at which apikeys were used, and adds up their calls of
+// hours that are kept.
+func (x *tx) noteUse(rows []traffic.Row, kept time.Time) error {
 	uses := map[string]apikey.Use{}
 	for _, r := range rows {
 		if r.Credential.Kind != traffic.KindAPIKey || !r.Credential.Known() {
 			continue
 		}
+		if err := x.noteCarrier(r.Credential.ID, r.Carrier, dayOf(r.Hour)); err != nil {
+			return fmt.Errorf("carrier of apikey %s: %w", r.Credential.ID, err)
+		}
 		use, seen := uses[r.Credential.ID]
+		if !r.Hour.Before(kept) {
+			use.Calls += r.Calls
+		}
 		if !seen || r.First.Before(use.First) {
 			use.First = r.First
 		}
@@ -120,14 +132,14 @@ func (x *tx) noteUse(rows []traffic.Row) error {
 		uses[r.Credential.ID] = use
 	}
 	for id, use := range uses {
-		if _, err := x.exec(`INSERT INTO apikey_use (apikey_id, first_used, last_used, last_ok, last_browser, last_plain) VALUES (?, ?, ?, ?, ?, ?)
-			ON CONFLICT (apikey_id) DO UPDATE SET
+		if _, err := x.exec(`INSERT INTO apikey_use (apikey_id, first_used, last_used, last_ok, last_browser, last_plain, calls) VALUES (?, ?, ?, ?, ?, ?, ?)
+			ON CONFLICT (apikey_id) DO UPDATE SET calls = apikey_use.calls + excluded.calls,
 				first_used = CASE WHEN excluded.first_used < apikey_use.first_used THEN excluded.first_used ELSE apikey_use.first_used END,
 				last_used = CASE WHEN excluded.last_used > apikey_use.last_used THEN excluded.last_used ELSE apikey_use.last_used END,
 				last_ok = CASE WHEN excluded.last_ok > apikey_use.last_ok THEN excluded.last_ok ELSE apikey_use.last_ok END,
 				last_browser = CASE WHEN excluded.last_browser > apikey_use.last_browser THEN excluded.last_browser ELSE apikey_use.last_browser END,
 				last_plain = CASE WHEN excluded.last_plain > apikey_use.last_plain THEN excluded.last_plain ELSE apikey_use.last_plain END`,
-			id, micros(use.First), micros(use.Last), micros(use.LastOK), micros(use.LastBrowser), micros(use.LastPlain)); err != nil {
+			id, micros(use.First), micros(use.Last), micros(use.LastOK), micros(use.LastBrowser), micros(use.LastPlain), use.Calls); err != nil {
 			return fmt.Errorf("use of apikey %s: %w", id, err)
 		}
 	}
@@ -147,14 +159,14 @@ func (db *DB) APIKeyUses(ctx context.Context, ids []string) (uses map[string]api
 	uses = make(map[string]apikey.Use, len(ids))
 	err = db.view(ctx, func(s *session) error {
 		for _, id := range ids {
-			var first, last, ok, browser, plain int64
-			err := s.one(`SELECT first_used, last_used, last_ok, last_browser, last_plain FROM apikey_use WHERE apikey_id = ?`, args{id}, &first, &last, &ok, &browser, &plain)
+			var first, last, ok, browser, plain, calls int64
+			err := s.one(`SELECT first_used, last_used, last_ok, last_browser, last_plain, calls FROM apikey_use WHERE apikey_id = ?`, args{id}, &first, &last, &ok, &browser, &plain, &calls)
 			switch {
 			case errors.Is(err, sql.ErrNoRows):
 			case err != nil:
 				return err
 			default:
-				uses[id] = apikey.Use{First: instant(first), Last: instant(last), LastOK: instant(ok), LastBrowser: instant(browser), LastPlain: instant(plain)}
+				uses[id] = apikey.Use{First: instant(first), Last: instant(last), LastOK: instant(ok), LastBrowser: instant(browser), LastPlain: instant(plain), Calls: calls}
 			}
 		}
 		return nil
@@ -334,6 +346,9 @@ func (db *DB) PruneTraffic(ctx context.Context, before time.Time, limit int) (de
 
 func (x *tx) pruneTraffic(before time.Time, limit int) (int, error) {
 	limit = orDefault(limit)
+	if days, err := x.cleanDays(before, limit); err != nil || int(days) == limit {
+		return int(days), err
+	}
 	n, err := x.exec(`DELETE FROM traffic WHERE (hour, `+trafficKey+`) IN
 		(SELECT hour, `+trafficKey+` FROM traffic WHERE hour < ? ORDER BY hour LIMIT ?)`, micros(before), limit)
 	if err != nil || int(n) == limit {

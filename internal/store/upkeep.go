@@ -42,6 +42,7 @@ func (db *DB) Clean(ctx context.Context, now time.Time, limit int) (deleted int,
 			func(limit int) (int64, error) {
 				return x.exec(`DELETE FROM person_link WHERE (purpose, person_id) IN (SELECT purpose, person_id FROM person_link WHERE expires < ? ORDER BY expires LIMIT ?)`, micros(now), limit)
 			},
+			func(limit int) (int64, error) { return x.cleanDays(now.Add(-listDays), limit) },
 			func(limit int) (int64, error) {
 				n, err := x.pruneTraffic(now.Add(-db.options.KeepTraffic), limit)
 				return int64(n), err

@@ -9,13 +9,33 @@ const (
 
 // words remembers the numbers of the words of traffic, so that a row like those
 // before it costs no look-up. Its zero value is empty and ready.
-type words struct{ byWord map[string]numbered }
+type words struct {
+	byWord   map[string]numbered
+	carriers map[carrierOf]int64 // the day noted last
+}
+
+// carrierOf is where an apikey was seen.
+type carrierOf struct{ apikeyID, carrier string }
+
+// carrierIsNew reports whether an apikey is to be noted in a place on a day, and
+// remembers that it was.
+func (w *words) carrierIsNew(id, carrier string, day int64) bool {
+	at := carrierOf{id, carrier}
+	if known, ok := w.carriers[at]; ok && known >= day {
+		return false
+	}
+	if w.carriers == nil || len(w.carriers) >= maxWords {
+		w.carriers = map[carrierOf]int64{}
+	}
+	w.carriers[at] = day
+	return true
+}
 
 // numbered is a word's number, and the latest hour noted for it.
 type numbered struct{ number, hour int64 }
 
 // forget is called when what was remembered may not be there any more.
-func (w *words) forget() { w.byWord = nil }
+func (w *words) forget() { w.byWord, w.carriers = nil, nil }
 
 // number returns the number of a word that a row of that hour will hold, and
 // gives it one if it is new.

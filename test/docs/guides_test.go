@@ -22,7 +22,17 @@ var guides = map[string]struct {
 	readsHeaders bool                              // the API does
 	named        bool                              // the key has the label shop
 	upgraded     bool                              // shop has a client
+	files        map[string]string
 }{
+	"docs/how-to/import-apikeys.md": {
+		send: func(r *http.Request, key string) { r.Header.Set("X-API-Key", key) },
+		files: map[string]string{
+			"kong.yaml": "_format_version: \"3.0\"\nplugins: [{name: key-auth}]\nconsumers:\n- username: acme\n  keyauth_credentials:\n  - key: kong-key-0123456789-aaaa\n  - key: kong-key-0123456789-bbbb\n" +
+				"- username: globex\n  keyauth_credentials:\n  - key: '{vault://env/globex}'\n",
+			"keys.csv": "token,tenant\ntable-key-0123456789-aaaa,Acme\n",
+			"crm.csv":  "key,owner\ncrm-key-0123456789-aaaa,Acme\n",
+		},
+	},
 	"docs/how-to/keys-in-query.md": {
 		up:           []string{"--apikey-in", "query:api_key", "--apikey-in", "header:X-API-Key"},
 		send:         func(r *http.Request, key string) { r.URL.RawQuery = "api_key=" + key },
@@ -63,6 +73,11 @@ func TestGuides(t *testing.T) {
 			s := newSession(t)
 			if err := os.WriteFile(filepath.Join(s.dir, "shop.apikey"), []byte(shop+"\n"), 0o600); err != nil {
 				t.Fatal(err)
+			}
+			for name, text := range g.files {
+				if err := os.WriteFile(filepath.Join(s.dir, name), []byte(text), 0o600); err != nil {
+					t.Fatal(err)
+				}
 			}
 			callers := filepath.Join(s.dir, "callers")
 			if g.named {

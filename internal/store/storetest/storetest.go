@@ -86,6 +86,11 @@ type Store interface {
 	APIKeyByFingerprint(ctx context.Context, fingerprint secret.Hash) (*apikey.Key, error)
 	APIKeys(ctx context.Context, f apikey.Filter) (keys []*apikey.Key, next string, err error)
 	ImportAPIKeys(ctx context.Context, keys []*apikey.Key, e audit.Event) (apikey.ImportResult, error)
+	ImportedAPIKey(ctx context.Context, k *apikey.Key) (*apikey.Key, error)
+	PinAPIKey(ctx context.Context, id string, fingerprint secret.Hash, last4, prefix string, e audit.Event) (*apikey.Key, error)
+	KeepPepper(ctx context.Context, name string, sealed []byte, e audit.Event) error
+	Peppers(ctx context.Context) (map[string][]byte, error)
+	APIKeyDays(ctx context.Context, ids []string, since time.Time, yield func(traffic.Row)) error
 	LearnAPIKey(ctx context.Context, k *apikey.Key, e audit.Event) (*apikey.Key, error)
 	UpdateAPIKeys(ctx context.Context, ids []string, update func(*apikey.Key) error, e audit.Event) ([]*apikey.Key, error)
 	ContainAPIKey(ctx context.Context, id string, since time.Time, e audit.Event) (apikey.Contained, error)
@@ -173,6 +178,8 @@ func Run(t *testing.T, open Open) {
 		{"pushed requests", testPushed},
 		{"logout notices", testNotices},
 		{"apikeys", testAPIKeys},
+		{"hashes", testHashes},
+		{"lists of apikeys", testLists},
 		{"leaks", testLeaks},
 		{"leaks on record", testLeakRecords},
 		{"sealed apikeys", testSealed},

@@ -218,7 +218,7 @@ func testTraffic(t *testing.T, open Open) {
 		uses, err := b.APIKeyUses(b.ctx(), []string{"ak_1", "ak_2", "ak_3"})
 		b.ok(err)
 		b.same("uses", uses, map[string]apikey.Use{
-			"ak_1": {First: ok.First, Last: failed.Last, LastOK: later.Last, LastBrowser: failed.Last, LastPlain: ok.Last}, "ak_2": {First: never.First, Last: never.Last},
+			"ak_1": {First: ok.First, Last: failed.Last, LastOK: later.Last, LastBrowser: failed.Last, LastPlain: ok.Last, Calls: 2*ok.Calls + later.Calls + failed.Calls}, "ak_2": {First: never.First, Last: never.Last, Calls: never.Calls},
 		})
 		first, last, lastOK, err = b.APIKeyUse(b.ctx(), "ak_3")
 		if b.ok(err); !first.IsZero() || !last.IsZero() || !lastOK.IsZero() {

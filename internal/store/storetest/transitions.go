@@ -36,6 +36,8 @@ func transitions(b *trial) map[string]func(context.Context, audit.Event) error {
 	again.ClientID = "cl_9"
 	b.ok(b.KeepGrant(b.ctx(), again, did("grant.created")))
 
+	_, err = b.ImportAPIKeys(b.ctx(), []*apikey.Key{aHashedKey("ak_hashed", "hashed")}, did("apikey.imported"))
+	b.ok(err)
 	b.ok(b.CreateTrustRule(b.ctx(), aRule("tr_1", "cl_1"), did("trust.added")))
 	b.ok(b.CreateTrustRule(b.ctx(), aRule("tr_2", "cl_1"), did("trust.added")))
 	b.ok(b.CreateRegistrationToken(b.ctx(), aToken("rt_1", 2), did("registration_token.created")))
@@ -87,6 +89,11 @@ func transitions(b *trial) map[string]func(context.Context, audit.Event) error {
 			_, err := b.ImportAPIKeys(ctx, []*apikey.Key{plainAPIKey("ak_new"), plainAPIKey("ak_2")}, e)
 			return err
 		},
+		"PinAPIKey": func(ctx context.Context, e audit.Event) error {
+			_, err := b.PinAPIKey(ctx, "ak_hashed", secret.HashOf("ak_hashed"), "9f3k", "live_", e)
+			return err
+		},
+		"KeepPepper": func(ctx context.Context, e audit.Event) error { return b.KeepPepper(ctx, "p1", []byte("sealed"), e) },
 		"LearnAPIKey": func(ctx context.Context, e audit.Event) error {
 			_, err := b.LearnAPIKey(ctx, plainAPIKey("ak_learnt"), e)
 			return err
@@ -159,7 +166,7 @@ func (b *trial) everything() any {
 
 func testTransitions(t *testing.T, open Open) {
 	names := []string{
-		"IssueCode", "KeepGrant", "StartFamily", "RevokeGranted", "CreateClient", "UpdateClient", "DeleteClient", "Revoke", "AddSigningKey", "DropSigningKey", "ImportAPIKeys", "LearnAPIKey",
+		"IssueCode", "KeepGrant", "StartFamily", "RevokeGranted", "CreateClient", "UpdateClient", "DeleteClient", "Revoke", "AddSigningKey", "DropSigningKey", "ImportAPIKeys", "LearnAPIKey", "PinAPIKey", "KeepPepper",
 		"CreateTrustRule", "SetTrustDisabled", "DeleteTrustRule", "RegisterClient", "CreateRegistrationToken", "DeleteRegistrationToken",
 		"OpenLeak", "UpdateLeak", "CloseLeak", "UpdateAPIKeys", "ContainAPIKey", "SealAPIKey", "RegisterUpgrade", "SetRoute", "DeleteRoute", "UpdateSettings",
 	}

@@ -28,7 +28,7 @@ func testUpkeep(t *testing.T, open Open) {
 				t.Fatalf("%d in round %d", n, rounds)
 			}
 		}
-		if deleted != 29 { // ten revocations, ten rows, and all lines of the change log but the newest
+		if deleted != 39 { // ten revocations, ten rows by hour and ten by day, and all lines of the change log but the newest
 			t.Errorf("deleted %d", deleted)
 		}
 		if n, err := b.Clean(b.ctx(), noon.AddDate(1, 0, 0), 7); err != nil || n != 0 {

@@ -171,7 +171,7 @@ func setBase(s *policy.Settings, stage apikey.Stage, at time.Time) {
 	moved := slices.ContainsFunc(s.Steps, func(step policy.Step) bool {
 		return step.Cohort == "" && !step.At.After(at) && !step.At.Before(s.StageSince)
 	})
-	if s.Stage == stage && !moved {
+	if s.Stage == stage && !moved && !s.Paused() { // a pause may have taken it back
 		return
 	}
 	if s.Stage != apikey.Inherit {

@@ -45,6 +45,8 @@ type cli struct {
 
 	Leak leakCmd `cmd:"" group:"road" help:"A credential got out: how far it reaches; stop it, tell its owner: list, show, close."`
 
+	Scan scanCmd `cmd:"" group:"road" help:"Look for leaked credentials in a tree, its git history, logs."`
+
 	OpenAPI openapiCmd `cmd:"" name:"openapi" group:"road" help:"The API's own document: rewrite."`
 
 	Clients clientsCmd `cmd:"" group:"identities" help:"Clients: list, show, create, update, rotate, approve, disable, enable, revoke, delete; registration-token."`

@@ -71,6 +71,29 @@ func writeCSV(w io.Writer, items []json.RawMessage, members []string) error {
 	return out.Error()
 }
 
+// writeRowsCSV writes rows of text under a heading, safe for spreadsheets.
+func writeRowsCSV(w io.Writer, heading []string, rows [][]string) error {
+	out := csv.NewWriter(w)
+	if err := out.Write(heading); err != nil {
+		return err
+	}
+	for _, row := range rows {
+		safe := make([]string, len(row))
+		for i, cell := range row {
+			raw, err := json.Marshal(cell)
+			if err != nil {
+				return err
+			}
+			safe[i] = csvCell(raw)
+		}
+		if err := out.Write(safe); err != nil {
+			return err
+		}
+	}
+	out.Flush()
+	return out.Error()
+}
+
 // csvCell writes a JSON value as a cell, without what a terminal would obey. Text that a spreadsheet would take for a formula gets an apostrophe
 // before it: labels and agents are strangers' words.
 func csvCell(raw json.RawMessage) string {

@@ -121,6 +121,7 @@ func (s *Server) endpoints() []endpoint {
 		{"POST /leaks", s.openLeak},
 		{"GET /leaks/{id}", s.showLeak},
 		{"POST /leaks/{id}/close", s.closeLeak},
+		{"GET /scan", s.scanEnds},
 		{"POST /scan", s.identify},
 
 		{"GET /clients", s.listClients},

@@ -3,7 +3,9 @@ package api
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/offkey/offkey/internal/apikey"
@@ -220,4 +222,33 @@ func (s *Server) identify(r *http.Request) (any, error) {
 	return struct {
 		Known []knownCredential `json:"known"`
 	}{known}, nil
+}
+
+// maxEnds bounds for how many apikeys the ends are told.
+const maxEnds = 200_000
+
+// scanEnds tells a scan how the apikeys that are known end, so that it asks about
+// few words.
+func (s *Server) scanEnds(r *http.Request) (any, error) {
+	if _, err := readQuery(r); err != nil {
+		return nil, err
+	}
+	ends := map[string]bool{}
+	n := 0
+	for f := (apikey.Filter{Limit: maxPage}); n < maxEnds; {
+		page, next, err := s.store.APIKeys(r.Context(), f)
+		if err != nil {
+			return nil, err
+		}
+		for _, k := range page {
+			ends[k.Last4] = true
+		}
+		n += len(page)
+		if f.After = next; next == "" {
+			break
+		}
+	}
+	return struct {
+		Last4 []string `json:"last4"`
+	}{slices.Sorted(maps.Keys(ends))}, nil
 }

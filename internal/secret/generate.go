@@ -20,6 +20,13 @@ const (
 	KindRefreshToken       = "rf"
 )
 
+// What a scanner goes by: every generated secret begins with GeneratedPrefix, and ends
+// with GeneratedTail base62 characters, the last of which are a checksum.
+const (
+	GeneratedPrefix = prefix
+	GeneratedTail   = bodyLen + checksumLen
+)
+
 const (
 	prefix      = "offkey_"
 	maxKindLen  = 8

@@ -2,7 +2,6 @@ package api
 
 import (
 	"encoding/json"
-	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -19,26 +18,51 @@ import (
 
 // clientProposal is a client as an operator asks for it.
 type clientProposal struct {
-	ID            string                `json:"client_id"` // left out: one is made
-	Name          string                `json:"name"`
-	Owner         string                `json:"owner"`
-	Auth          string                `json:"auth"`
-	SigningAlg    jose.Algorithm        `json:"signing_alg"`
-	Audience      client.AudiencePolicy `json:"audience"`
-	JWKS          json.RawMessage       `json:"jwks"`
-	JWKSURI       string                `json:"jwks_uri"`
-	Grants        []string              `json:"grants"`
-	Scopes        oauth.Scope           `json:"scopes"`
-	DefaultScopes oauth.Scope           `json:"default_scopes"`
-	Resources     []string              `json:"resources"`
-	Exchange      client.Exchange       `json:"exchange"`
+	ID          string          `json:"client_id"` // left out: one is made
+	Auth        string          `json:"auth"`
+	JWKS        json.RawMessage `json:"jwks"`
+	Certificate string          `json:"certificate"` // PEM, of self_signed_tls_client_auth
+	clientMembers
+}
 
-	Certificate      string            `json:"certificate"` // PEM, of self_signed_tls_client_auth
-	TLS              client.TLSSubject `json:"tls"`         // of tls_client_auth
-	DPoPBound        bool              `json:"dpop_bound_access_tokens"`
-	CertificateBound bool              `json:"tls_client_certificate_bound_access_tokens"`
-	Profile          string            `json:"profile"`
+// clientMembers are what a client is made with and what can be changed. Those
+// left out stay, or have their zero value in a new one.
+type clientMembers struct {
+	Name          *string                `json:"name,omitempty"`
+	Owner         *string                `json:"owner,omitempty"`
+	SigningAlg    *jose.Algorithm        `json:"signing_alg,omitempty"`
+	Audience      *client.AudiencePolicy `json:"audience,omitempty"`
+	JWKSURI       *string                `json:"jwks_uri,omitempty"`
+	Grants        *[]string              `json:"grants,omitempty"`
+	Scopes        *oauth.Scope           `json:"scopes,omitempty"`
+	DefaultScopes *oauth.Scope           `json:"default_scopes,omitempty"`
+	Resources     *[]string              `json:"resources,omitempty"`
+	Exchange      *client.Exchange       `json:"exchange,omitempty"` // as a whole
+
+	TLS              *client.TLSSubject `json:"tls,omitempty"` // of tls_client_auth
+	DPoPBound        *bool              `json:"dpop_bound_access_tokens,omitempty"`
+	CertificateBound *bool              `json:"tls_client_certificate_bound_access_tokens,omitempty"`
+	Profile          *string            `json:"profile,omitempty"`
 	forPeople
+}
+
+// assign takes over all but JWKSURI, which has its own rules.
+func (p clientMembers) assign(c *client.Client) {
+	set(&c.Name, p.Name)
+	set(&c.Owner, p.Owner)
+	set(&c.SigningAlg, p.SigningAlg)
+	c.SigningAlg = jose.AlgorithmNamed(string(c.SigningAlg))
+	set(&c.Audience, p.Audience)
+	set(&c.Grants, p.Grants)
+	set(&c.Scopes, p.Scopes)
+	set(&c.DefaultScopes, p.DefaultScopes)
+	set(&c.Resources, p.Resources)
+	set(&c.Exchange, p.Exchange)
+	set(&c.TLS, p.TLS)
+	set(&c.DPoPBound, p.DPoPBound)
+	set(&c.CertificateBound, p.CertificateBound)
+	set(&c.Profile, p.Profile)
+	p.forPeople.apply(c)
 }
 
 // clientMethods are the ways in which a client can prove itself here.
@@ -49,13 +73,9 @@ var clientMethods = []string{
 
 // client makes the client, with a new secret where its method is one.
 func (p clientProposal) client(now time.Time) (clientAnswer, error) {
-	c := &client.Client{
-		ID: p.ID, Name: p.Name, Owner: p.Owner, Status: client.Active, AuthMethod: p.Auth, SigningAlg: jose.AlgorithmNamed(string(p.SigningAlg)),
-		Audience: p.Audience, JWKSURI: p.JWKSURI, Grants: p.Grants, Scopes: p.Scopes, DefaultScopes: p.DefaultScopes,
-		Resources: p.Resources, Source: client.SourceAPI, Created: now,
-		Details: client.Details{Exchange: p.Exchange, TLS: p.TLS, DPoPBound: p.DPoPBound, CertificateBound: p.CertificateBound, Profile: p.Profile},
-	}
-	p.forPeople.apply(c)
+	c := &client.Client{ID: p.ID, Status: client.Active, AuthMethod: p.Auth, Source: client.SourceAPI, Created: now}
+	p.assign(c)
+	set(&c.JWKSURI, p.JWKSURI)
 	if c.ID == "" {
 		c.ID = client.NewID()
 	}
@@ -77,7 +97,7 @@ func (p clientProposal) client(now time.Time) (clientAnswer, error) {
 
 // credential gives the client what its method needs, and nothing else.
 func (p clientProposal) credential(made *clientAnswer, now time.Time) error {
-	keys, uri := len(p.JWKS) > 0, p.JWKSURI != ""
+	keys, uri := len(p.JWKS) > 0, made.JWKSURI != ""
 	switch {
 	case p.Auth == "":
 		return badRequest("it is "+strings.Join(clientMethods, ", "), "auth is missing")
@@ -111,7 +131,7 @@ func (p clientProposal) certificate(made *clientAnswer, now time.Time) error {
 	switch {
 	case p.Auth != oauth.AuthSelfSignedTLSClient:
 		return badRequest("leave it out, or use auth self_signed_tls_client_auth", "a client with auth %s is not known by its certificate", p.Auth)
-	case len(p.JWKS) > 0 || p.JWKSURI != "":
+	case len(p.JWKS) > 0 || made.JWKSURI != "":
 		return badRequest("give one of certificate, jwks and jwks_uri", "the client's key comes from two places")
 	}
 	key, err := jose.ParseCertificatePEM([]byte(p.Certificate))
@@ -165,44 +185,13 @@ func credentialsOf(jwks json.RawMessage, method string, now time.Time) ([]client
 }
 
 // clientChanges are the members to change; those left out stay.
-type clientChanges struct {
-	Name          *string                `json:"name,omitempty"`
-	Owner         *string                `json:"owner,omitempty"`
-	SigningAlg    *jose.Algorithm        `json:"signing_alg,omitempty"`
-	Audience      *client.AudiencePolicy `json:"audience,omitempty"`
-	JWKSURI       *string                `json:"jwks_uri,omitempty"`
-	Grants        *[]string              `json:"grants,omitempty"`
-	Scopes        *oauth.Scope           `json:"scopes,omitempty"`
-	DefaultScopes *oauth.Scope           `json:"default_scopes,omitempty"`
-	Resources     *[]string              `json:"resources,omitempty"`
-	Exchange      *client.Exchange       `json:"exchange,omitempty"` // as a whole
-
-	TLS              *client.TLSSubject `json:"tls,omitempty"`
-	DPoPBound        *bool              `json:"dpop_bound_access_tokens,omitempty"`
-	CertificateBound *bool              `json:"tls_client_certificate_bound_access_tokens,omitempty"`
-	Profile          *string            `json:"profile,omitempty"`
-	forPeople
-}
+type clientChanges struct{ clientMembers }
 
 func (p clientChanges) apply(c *client.Client, now time.Time) error {
 	if p == (clientChanges{}) {
 		return badRequest("name at least one member to change", "the request changes nothing")
 	}
-	set(&c.Name, p.Name)
-	set(&c.Owner, p.Owner)
-	set(&c.SigningAlg, p.SigningAlg)
-	c.SigningAlg = jose.AlgorithmNamed(string(c.SigningAlg))
-	set(&c.Audience, p.Audience)
-	set(&c.Grants, p.Grants)
-	set(&c.Scopes, p.Scopes)
-	set(&c.DefaultScopes, p.DefaultScopes)
-	set(&c.Resources, p.Resources)
-	set(&c.Exchange, p.Exchange)
-	set(&c.TLS, p.TLS)
-	set(&c.DPoPBound, p.DPoPBound)
-	set(&c.CertificateBound, p.CertificateBound)
-	set(&c.Profile, p.Profile)
-	p.forPeople.apply(c)
+	p.assign(c)
 	if p.JWKSURI != nil {
 		if !hasKeys(c.AuthMethod) {
 			return badRequest("", "a client with auth %s has no public keys", c.AuthMethod)
@@ -329,19 +318,10 @@ func checkAssertion(c *client.Client) error {
 		return nil
 	}
 	u, err := url.Parse(c.JWKSURI)
-	ip := net.ParseIP(hostname(u))
-	loopback := hostname(u) == "localhost" || ip != nil && ip.IsLoopback()
-	if err != nil || u.Host == "" || u.User != nil || u.Fragment != "" || u.Scheme != "https" && !(u.Scheme == "http" && loopback) {
+	if err != nil || u.Host == "" || u.User != nil || u.Fragment != "" || u.Scheme != "https" && !(u.Scheme == "http" && oauth.IsLoopback(u.Hostname())) {
 		return badRequest("write it as https://app.example.com/jwks.json", "jwks_uri is %q, which is no https URL", c.JWKSURI)
 	}
 	return nil
-}
-
-func hostname(u *url.URL) string {
-	if u == nil {
-		return ""
-	}
-	return u.Hostname()
 }
 
 // checkLine holds a name to one readable line.

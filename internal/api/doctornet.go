@@ -251,9 +251,7 @@ func methodOf(r *policy.Route) string {
 
 // otherAddresses looks whether an API on this machine is reached from others.
 func (x *examination) otherAddresses(ctx context.Context, check string, base *url.URL) {
-	host := base.Hostname()
-	ip := net.ParseIP(host)
-	if host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+	if !oauth.IsLoopback(base.Hostname()) {
 		x.warning(check, "let a firewall or mutual TLS admit offkey alone", "%s is on the network: whoever reaches it goes round offkey", base.Host)
 		return
 	}

@@ -1,8 +1,9 @@
 package client
 
 import (
-	"net/netip"
 	"net/url"
+
+	"github.com/offkey/offkey/internal/oauth"
 )
 
 // Sector is the host that pairwise subjects are made for (OIDC Core §8.1): the
@@ -21,7 +22,7 @@ func (c *Client) Sector() string {
 		}
 		host = u.Hostname()
 	}
-	if a, err := netip.ParseAddr(host); host == "" || host == "localhost" || err == nil && a.IsLoopback() {
+	if host == "" || oauth.IsLoopback(host) {
 		return "client:" + c.ID
 	}
 	return host

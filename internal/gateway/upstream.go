@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/offkey/offkey/internal/apikey"
 	"github.com/offkey/offkey/internal/gateway/lean"
+	"github.com/offkey/offkey/internal/oauth"
 	"github.com/offkey/offkey/internal/secret"
 )
 
@@ -154,11 +154,7 @@ func (o *Upstream) check(with *Options) error {
 
 // isPrivate reports whether what is sent to the URL can be read by nobody else.
 func isPrivate(u *url.URL) bool {
-	if u.Scheme == "https" {
-		return true
-	}
-	addr, err := netip.ParseAddr(u.Hostname())
-	return u.Hostname() == "localhost" || (err == nil && addr.IsLoopback()) // RFC 6761 §6.3
+	return u.Scheme == "https" || oauth.IsLoopback(u.Hostname())
 }
 
 // How connections to an API are kept.

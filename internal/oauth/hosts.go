@@ -7,7 +7,7 @@ import (
 )
 
 // IsLoopback reports whether a host, without its port, is this machine (RFC 8252
-// §7.3): there http is read by nobody on the way.
+// §7.3, RFC 6761 §6.3): there http is read by nobody on the way.
 func IsLoopback(host string) bool {
 	addr, err := netip.ParseAddr(host)
 	return strings.EqualFold(host, "localhost") || err == nil && addr.IsLoopback()

@@ -34,53 +34,28 @@ type consentView struct {
 	Nothing bool   // of what is asked the person may grant nothing
 }
 
-func showConsent(v visit) error {
-	q, err := v.request()
-	if err != nil {
-		return err
-	}
-	f, err := v.s.facts(v.r, q)
-	if err != nil {
-		return err
-	}
-	if judge(q, f) != needConsent {
-		return v.s.proceed(v.w, v.r, q)
-	}
-	given := scopeFor(q.Ask, f.client, f.person)
-	data := consentView{view: v.view("consent.title", q), asked: v.asked(f.client, q.Ask, given), Name: f.person.Name}
-	data.Until = v.howLong(f.client, given, false)
-	data.CSRF, data.Nothing = v.token(q.ID, thePerson), given.IsZero() && !q.Ask.Scope.IsZero()
-	v.allowBack(q, data.Logo)
+func showConsent(v step) error {
+	given := scopeFor(v.q.Ask, v.f.client, v.f.person)
+	data := consentView{view: v.view("consent.title", v.q), asked: v.asked(v.f.client, v.q.Ask, given), Name: v.f.person.Name}
+	data.Until = v.howLong(v.f.client, given, false)
+	data.CSRF, data.Nothing = v.token(v.q.ID, thePerson), given.IsZero() && !v.q.Ask.Scope.IsZero()
+	v.allowBack(v.q, data.Logo)
 	return v.s.show(v.w, http.StatusOK, "consent", data)
 }
 
 // postConsent keeps what the person allows. It was made for this browser, this
 // request and this session: a consent that another site posts is refused (RFC
 // 9700 §4.7.1). What is given is computed anew, not taken from the form.
-func postConsent(v visit) error {
-	q, err := v.request()
-	if err == nil {
-		err = v.checkToken(q.ID, thePerson)
-	}
-	if err != nil {
-		return err
-	}
-	f, err := v.s.facts(v.r, q)
-	if err != nil {
-		return err
-	}
-	if judge(q, f) != needConsent {
-		return v.s.proceed(v.w, v.r, q)
-	}
-	a := answerOf(q, f, v.s.now())
+func postConsent(v step) error {
+	a := answerOf(v.q, v.f, v.s.now())
 	switch {
 	case v.r.PostForm.Get("decision") != "allow":
-		return v.s.answer(v.w, v.r, q, session.Answer{PersonID: a.PersonID, SessionID: a.SessionID, Error: oauth.CodeAccessDenied, Description: "the person did not allow it", At: a.At}, nil)
-	case a.Scope.IsZero() && !q.Ask.Scope.IsZero():
-		return v.s.answer(v.w, v.r, q, session.Answer{PersonID: a.PersonID, SessionID: a.SessionID, Error: oauth.CodeAccessDenied, Description: "the person may grant none of the scopes asked for", At: a.At}, nil)
+		return v.s.answer(v.w, v.r, v.q, session.Answer{PersonID: a.PersonID, SessionID: a.SessionID, Error: oauth.CodeAccessDenied, Description: "the person did not allow it", At: a.At}, nil)
+	case a.Scope.IsZero() && !v.q.Ask.Scope.IsZero():
+		return v.s.answer(v.w, v.r, v.q, session.Answer{PersonID: a.PersonID, SessionID: a.SessionID, Error: oauth.CodeAccessDenied, Description: "the person may grant none of the scopes asked for", At: a.At}, nil)
 	}
-	consent := q.Ask.ConsentTo(f.person.ID, f.client, a.Scope, a.At)
-	return v.s.answer(v.w, v.r, q, a, &consent)
+	consent := v.q.Ask.ConsentTo(v.f.person.ID, v.f.client, a.Scope, a.At)
+	return v.s.answer(v.w, v.r, v.q, a, &consent)
 }
 
 // asked describes a client. Its links are inert: they are https, open beside

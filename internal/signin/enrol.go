@@ -85,19 +85,8 @@ func qrSVG(text string) (template.HTML, error) {
 	return template.HTML(b.String()), nil
 }
 
-func showEnrol(v visit) error {
-	q, err := v.request()
-	if err != nil {
-		return err
-	}
-	f, err := v.s.facts(v.r, q)
-	if err != nil {
-		return err
-	}
-	if judge(q, f) != needEnrol {
-		return v.s.proceed(v.w, v.r, q)
-	}
-	return v.enrolPage(http.StatusOK, q, f, nil)
+func showEnrol(v step) error {
+	return v.enrolPage(http.StatusOK, v.q, v.f, nil)
 }
 
 func (v visit) enrolPage(status int, q session.Request, f facts, wrong *problem) error {
@@ -119,33 +108,22 @@ func (v visit) enrolPage(status int, q session.Request, f facts, wrong *problem)
 
 // postEnrol adds the factor that was asked for, and signs the person in: they
 // have just shown to have it.
-func postEnrol(v visit) error {
-	q, err := v.posted()
-	if err != nil {
-		return err
-	}
-	f, err := v.s.facts(v.r, q)
-	if err != nil {
-		return err
-	}
-	if judge(q, f) != needEnrol {
-		return v.s.proceed(v.w, v.r, q)
-	}
+func postEnrol(v step) error {
 	if v.r.PostForm.Get("response") != "" {
-		return v.enrolPasskey(q, f)
+		return v.enrolPasskey(v.q, v.f)
 	}
-	level, _ := levelFor(q.Demand, f.halfway.Policy, f.halfwayFactors, f.passkeys)
+	level, _ := levelFor(v.q.Demand, v.f.halfway.Policy, v.f.halfwayFactors, v.f.passkeys)
 	if !session.Reaches(session.ACRMFA, level) {
-		return v.enrolPage(http.StatusBadRequest, q, f, nil)
+		return v.enrolPage(http.StatusBadRequest, v.q, v.f, nil)
 	}
-	err = v.addApp(f.halfway.ID)
+	err := v.addApp(v.f.halfway.ID)
 	switch {
 	case errors.Is(err, directory.ErrWrong):
-		return v.enrolPage(http.StatusBadRequest, q, f, &problem{Field: "otp", Key: "enrol.wrong"})
+		return v.enrolPage(http.StatusBadRequest, v.q, v.f, &problem{Field: "otp", Key: "enrol.wrong"})
 	case err != nil:
 		return err
 	}
-	return v.signedIn(q, f.halfway, session.ACRMFA, append(q.Progress.AMR, "otp", "mfa"))
+	return v.signedIn(v.q, v.f.halfway, session.ACRMFA, append(v.q.Progress.AMR, "otp", "mfa"))
 }
 
 func (v visit) enrolPasskey(q session.Request, f facts) error {

@@ -120,44 +120,36 @@ var errPasskey = errors.New("the passkey proves nothing")
 
 // postPasskey takes the signature of a passkey, as the first factor or as the
 // second.
-func postPasskey(v visit) error {
-	q, err := v.posted()
-	if err != nil {
-		return err
-	}
-	f, err := v.s.facts(v.r, q)
-	if err != nil {
-		return err
-	}
+func postPasskey(v step) error {
 	if v.s.passkeys == nil {
 		return errForm
 	}
 	g := guess{source: v.s.sourceOf(v.r), account: "any passkey"}
 	if _, wait := v.s.limits.source.Check(g.source, v.s.now()); wait > 0 {
 		v.tooSoon(wait)
-		return v.signInPage(http.StatusTooManyRequests, q, f, "", &problem{Key: "signin.toosoon"})
+		return v.signInPage(http.StatusTooManyRequests, v.q, v.f, "", &problem{Key: "signin.toosoon"})
 	}
-	second := judge(q, f) == needSecond
-	person, verified, err := v.verifyPasskey(q, f, second)
+	second := judge(v.q, v.f) == needSecond
+	person, verified, err := v.verifyPasskey(v.q, v.f, second)
 	switch {
 	case errors.Is(err, errPasskey), errors.Is(err, errChallenge), errors.Is(err, directory.ErrNoPasskey), errors.Is(err, directory.ErrNotFound), errors.Is(err, directory.ErrCloned):
 		v.s.options.Log.InfoContext(v.r.Context(), "a passkey was refused", "source", g.source, "error", err)
 		v.s.limits.source.Fail(g.source, v.s.now())
 		if second {
-			return v.secondPage(http.StatusUnauthorized, q, f, &problem{Key: "passkey.wrong"})
+			return v.secondPage(http.StatusUnauthorized, v.q, v.f, &problem{Key: "passkey.wrong"})
 		}
-		return v.signInPage(http.StatusUnauthorized, q, f, "", &problem{Key: "passkey.wrong"})
+		return v.signInPage(http.StatusUnauthorized, v.q, v.f, "", &problem{Key: "passkey.wrong"})
 	case err != nil:
 		return err
 	case second && !verified:
-		return v.signedIn(q, person, session.ACRMFA, append(q.Progress.AMR, "hwk", "mfa"))
+		return v.signedIn(v.q, person, session.ACRMFA, append(v.q.Progress.AMR, "hwk", "mfa"))
 	case second:
-		return v.signedIn(q, person, session.ACRPasskey, append(q.Progress.AMR, "hwk", "user", "mfa"))
+		return v.signedIn(v.q, person, session.ACRPasskey, append(v.q.Progress.AMR, "hwk", "user", "mfa"))
 	}
-	if want := q.Demand.PersonID; want != "" && want != person.ID {
-		return v.signInPage(http.StatusForbidden, q, f, "", &problem{Key: "signin.other"})
+	if want := v.q.Demand.PersonID; want != "" && want != person.ID {
+		return v.signInPage(http.StatusForbidden, v.q, v.f, "", &problem{Key: "signin.other"})
 	}
-	return v.signedIn(q, person, session.ACRPasskey, []string{"hwk", "user", "mfa"})
+	return v.signedIn(v.q, person, session.ACRPasskey, []string{"hwk", "user", "mfa"})
 }
 
 // verifyPasskey verifies a signature over a challenge of ours (WebAuthn Level 3

@@ -226,42 +226,20 @@ type chooseView struct {
 	Client string
 }
 
-func showChoose(v visit) error {
-	q, err := v.request()
-	if err != nil {
-		return err
-	}
-	f, err := v.s.facts(v.r, q)
-	if err != nil {
-		return err
-	}
-	if judge(q, f) != needChoice {
-		return v.s.proceed(v.w, v.r, q)
-	}
-	v.allowBack(q, "")
-	data := chooseView{view: v.view("choose.title", q), Name: f.person.Name, Client: clientName(f.client)}
-	data.CSRF = v.token(q.ID, thePerson)
+func showChoose(v step) error {
+	v.allowBack(v.q, "")
+	data := chooseView{view: v.view("choose.title", v.q), Name: v.f.person.Name, Client: clientName(v.f.client)}
+	data.CSRF = v.token(v.q.ID, thePerson)
 	return v.s.show(v.w, http.StatusOK, "choose", data)
 }
 
-func postChoose(v visit) error {
-	q, err := v.request()
-	if err == nil {
-		err = v.checkToken(q.ID, thePerson)
-	}
-	if err != nil {
-		return err
-	}
-	f, err := v.s.facts(v.r, q)
-	if err != nil {
-		return err
-	}
-	if f.session == nil || v.r.PostForm.Get("as") == "other" {
-		v.s.redirect(v.w, v.r, v.s.path(pathSignIn)+"?"+url.Values{paramRequest: {q.ID}, "other": {"1"}}.Encode())
+func postChoose(v step) error {
+	if v.f.session == nil || v.r.PostForm.Get("as") == "other" {
+		v.s.redirect(v.w, v.r, v.s.path(pathSignIn)+"?"+url.Values{paramRequest: {v.q.ID}, "other": {"1"}}.Encode())
 		return nil
 	}
-	q, err = v.s.options.Store.ProgressRequest(v.r.Context(), v.s.waiting(v.r, q.ID), v.s.now(), func(p *session.Progress) error {
-		*p = session.Progress{SessionID: f.session.ID, Chosen: true}
+	q, err := v.s.options.Store.ProgressRequest(v.r.Context(), v.s.waiting(v.r, v.q.ID), v.s.now(), func(p *session.Progress) error {
+		*p = session.Progress{SessionID: v.f.session.ID, Chosen: true}
 		return nil
 	})
 	if err != nil {
@@ -272,20 +250,9 @@ func postChoose(v visit) error {
 
 // showRefused says that the account cannot do what is asked for; the person can
 // go back to the client with that, or sign in as somebody else.
-func showRefused(v visit) error {
-	q, err := v.request()
-	if err != nil {
-		return err
-	}
-	f, err := v.s.facts(v.r, q)
-	if err != nil {
-		return err
-	}
-	if judge(q, f) != needRefusal {
-		return v.s.proceed(v.w, v.r, q)
-	}
-	v.allowBack(q, "")
-	return v.s.show(v.w, http.StatusForbidden, "refused", chooseView{view: v.view("refused.title", q), Client: clientName(f.client)})
+func showRefused(v step) error {
+	v.allowBack(v.q, "")
+	return v.s.show(v.w, http.StatusForbidden, "refused", chooseView{view: v.view("refused.title", v.q), Client: clientName(v.f.client)})
 }
 
 func postRefused(v visit) error {

@@ -77,12 +77,12 @@ func (s *Service) makeRoutes() (map[string]http.Handler, error) {
 		routes[s.path(path)] = withoutNullOrigin(csrf.Handler(s.page(get, post)))
 	}
 	page(pathSignIn, showSignIn, postSignIn)
-	page(pathPasskey, nil, postPasskey)
-	page(pathSecond, showSecond, postSecond)
-	page(pathEnrol, showEnrol, postEnrol)
-	page(pathChoose, showChoose, postChoose)
-	page(pathRefused, showRefused, postRefused)
-	page(pathConsent, showConsent, postConsent)
+	page(pathPasskey, nil, with(visit.posted, postPasskey))
+	page(pathSecond, when(needSecond, visit.request, showSecond), when(needSecond, visit.posted, postSecond))
+	page(pathEnrol, when(needEnrol, visit.request, showEnrol), when(needEnrol, visit.posted, postEnrol))
+	page(pathChoose, when(needChoice, visit.request, showChoose), with(visit.postedByPerson, postChoose))
+	page(pathRefused, when(needRefusal, visit.request, showRefused), postRefused)
+	page(pathConsent, when(needConsent, visit.request, showConsent), when(needConsent, visit.postedByPerson, postConsent))
 	page(pathLogout, showLogout, postLogout)
 	if len(s.options.Upstreams) > 0 {
 		page(pathElse, nil, postElsewhere)
@@ -228,6 +228,49 @@ func (v visit) posted() (session.Request, error) {
 		return q, err
 	}
 	return q, v.checkToken(q.ID, anybody)
+}
+
+// postedByPerson returns what a form is about that was made for who is signed in
+// now.
+func (v visit) postedByPerson() (session.Request, error) {
+	q, err := v.request()
+	if err != nil {
+		return q, err
+	}
+	return q, v.checkToken(q.ID, thePerson)
+}
+
+// step is a visit about a request that waits, with what judge decides from.
+type step struct {
+	visit
+	q session.Request
+	f facts
+}
+
+// with makes an action of one that needs to know what waits.
+func with(read func(visit) (session.Request, error), a func(step) error) action {
+	return func(v visit) error {
+		q, err := read(v)
+		if err != nil {
+			return err
+		}
+		f, err := v.s.facts(v.r, q)
+		if err != nil {
+			return err
+		}
+		return a(step{v, q, f})
+	}
+}
+
+// when is with, while the request needs n; otherwise the browser goes on to what
+// it does need.
+func when(n need, read func(visit) (session.Request, error), a func(step) error) action {
+	return with(read, func(v step) error {
+		if judge(v.q, v.f) != n {
+			return v.s.proceed(v.w, v.r, v.q)
+		}
+		return a(v)
+	})
 }
 
 // Who a form is made for, beside its browser.

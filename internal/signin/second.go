@@ -22,19 +22,8 @@ type secondView struct {
 	Passkey  *ceremony
 }
 
-func showSecond(v visit) error {
-	q, err := v.request()
-	if err != nil {
-		return err
-	}
-	f, err := v.s.facts(v.r, q)
-	if err != nil {
-		return err
-	}
-	if judge(q, f) != needSecond {
-		return v.s.proceed(v.w, v.r, q)
-	}
-	return v.secondPage(http.StatusOK, q, f, nil)
+func showSecond(v step) error {
+	return v.secondPage(http.StatusOK, v.q, v.f, nil)
 }
 
 func (v visit) secondPage(status int, q session.Request, f facts, wrong *problem) error {
@@ -56,22 +45,11 @@ func (v visit) secondPage(status int, q session.Request, f facts, wrong *problem
 }
 
 // postSecond takes the code of an authenticator app, or a recovery code.
-func postSecond(v visit) error {
-	q, err := v.posted()
-	if err != nil {
-		return err
+func postSecond(v step) error {
+	if !takesCode(v.q, v.f) {
+		return v.secondPage(http.StatusBadRequest, v.q, v.f, nil) // a code is not enough
 	}
-	f, err := v.s.facts(v.r, q)
-	if err != nil {
-		return err
-	}
-	if judge(q, f) != needSecond {
-		return v.s.proceed(v.w, v.r, q)
-	}
-	if !takesCode(q, f) {
-		return v.secondPage(http.StatusBadRequest, q, f, nil) // a code is not enough
-	}
-	person, field := f.halfway, "otp"
+	person, field := v.f.halfway, "otp"
 	check := func() error { return v.s.options.People.CheckTOTP(v.r.Context(), person.ID, v.r.PostForm.Get("otp")) }
 	if v.r.PostForm.Get("otp") == "" && v.r.PostForm.Has("recovery") {
 		field = "recovery"
@@ -84,16 +62,16 @@ func postSecond(v visit) error {
 	switch {
 	case wait > 0:
 		v.tooSoon(wait)
-		return v.secondPage(http.StatusTooManyRequests, q, f, &problem{Key: "second.toosoon"})
+		return v.secondPage(http.StatusTooManyRequests, v.q, v.f, &problem{Key: "second.toosoon"})
 	case errors.Is(err, directory.ErrWrong):
-		return v.wrongCode(q, f, field)
+		return v.wrongCode(v.q, v.f, field)
 	case err != nil:
 		return err
 	}
-	if _, reachable := levelFor(q.Demand, person.Policy, f.halfwayFactors, f.passkeys); !reachable {
-		return v.provedBoth(q)
+	if _, reachable := levelFor(v.q.Demand, person.Policy, v.f.halfwayFactors, v.f.passkeys); !reachable {
+		return v.provedBoth(v.q)
 	}
-	return v.signedIn(q, person, session.ACRMFA, append(q.Progress.AMR, "otp", "mfa"))
+	return v.signedIn(v.q, person, session.ACRMFA, append(v.q.Progress.AMR, "otp", "mfa"))
 }
 
 // takesCode reports whether a code is enough, or is the second factor of

@@ -55,6 +55,10 @@ func (s *Server) handleAuthorize(w http.ResponseWriter, r *http.Request) {
 		s.sendAgain(w, r, pathAuthorize, p)
 		return
 	}
+	if err := s.checkMayFetch(r, p); err != nil {
+		s.refusePage(w, r, err)
+		return
+	}
 	d, q, err := s.authRequest(r.Context(), p)
 	switch {
 	case err != nil && d.client == nil:
@@ -85,10 +89,10 @@ func (s *Server) authRequest(ctx context.Context, p oauth.Params) (destination, 
 	if uri := p.Value("request_uri"); strings.HasPrefix(uri, oauth.RequestURIPrefix) {
 		return s.pushedRequest(ctx, c, uri)
 	}
-	signed, objectErr := p.Has("request"), error(nil)
-	if signed {
+	raw, signed, objectErr := s.requestObject(ctx, c, p)
+	if signed && objectErr == nil {
 		var object oauth.Params
-		if object, objectErr = s.readRequestObject(ctx, c, p.Value("request")); objectErr == nil {
+		if object, objectErr = s.readRequestObject(ctx, c, raw); objectErr == nil {
 			p = object // RFC 9101 §6.3: nothing outside of it counts
 		}
 	}
@@ -100,8 +104,6 @@ func (s *Server) authRequest(ctx context.Context, p oauth.Params) (destination, 
 		return destination{}, authRequest{}, err
 	case objectErr != nil:
 		return d, authRequest{}, objectErr
-	case p.Has("request_uri"):
-		return d, authRequest{}, oauth.AuthorizationError(oauth.CodeRequestURINotSupported, "request_uri must be one of the pushed authorization request endpoint: others are not fetched")
 	}
 	q, err := s.readAuthRequest(d, p, source{signed: signed})
 	return d, q, err

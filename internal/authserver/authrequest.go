@@ -97,11 +97,14 @@ func (s *Server) readAuthRequest(d destination, p oauth.Params, from source) (au
 	if q.Scope, err = grant.ChooseScope(c, p.Value("scope")); err != nil {
 		return authRequest{}, err
 	}
-	if err := checkChallenge(c, q.Scope, q.Challenge, p.Value("code_challenge_method")); err != nil {
+	if err := checkChallenge(c, q, p.Value("code_challenge_method")); err != nil {
 		return authRequest{}, err
 	}
 	if q.Scope.Has("openid") {
 		s.options.WantKey(token.IDTokenAlg(c)) // it is there by the time that the person has signed in
+		if c.UserinfoAlg != "" {
+			s.options.WantKey(c.UserinfoAlg)
+		}
 	}
 	if q.Resources, err = s.targets.Choose(c.Resources, p.Values("resource")); err != nil {
 		return authRequest{}, err
@@ -217,11 +220,15 @@ func isSHA256(s string) bool {
 
 // checkChallenge: PKCE with S256 is required of every client (OAuth 2.1 §4.1.1,
 // §7.5.1), but a confidential client of OpenID Connect that is registered
-// without. A method that is left out means plain (RFC 7636 §4.3), which is not
-// offered: whoever sees the request could redeem the code.
-func checkChallenge(c *client.Client, scope oauth.Scope, challenge, method string) error {
+// without, or that registered itself and sends a nonce, which does the same for
+// it: OpenID Connect Registration has no way to say more. A method that is left
+// out means plain (RFC 7636 §4.3), which is not offered: whoever sees the request
+// could redeem the code.
+func checkChallenge(c *client.Client, q authRequest, method string) error {
+	challenge := q.Challenge
+	without := c.Confidential() && c.Profile == "" && q.Scope.Has("openid") && (c.PKCEOptional || c.Source == client.SourceRegistration && q.Nonce != "")
 	switch {
-	case challenge == "" && method == "" && c.PKCEOptional && c.Confidential() && c.Profile == "" && scope.Has("openid"):
+	case challenge == "" && method == "" && without:
 		return nil
 	case challenge == "":
 		return oauth.InvalidRequest("code_challenge is missing: PKCE with S256 is required")

@@ -137,6 +137,22 @@ func TestWhatIsAdvertisedIsThere(t *testing.T) {
 				t.Error("no RS256")
 			}
 		},
+		"userinfo_signing_alg_values_supported": func(t *testing.T, v any) {
+			for _, alg := range listed(v) {
+				c := app()
+				c.ID, c.UserinfoAlg = "told-by-"+alg, jose.Algorithm(alg)
+				w.add(c)
+				w.manager.Want(c.UserinfoAlg)
+				if err := w.manager.TendWanted(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				r := newRequest(http.MethodGet, "/userinfo", "")
+				r.Header.Set("Authorization", "Bearer "+w.redeem(alice.code(usual("client_id", c.ID), "pe_alice"), nil, "client_id", c.ID).ok())
+				if _, by, said := w.verified(w.do(r).body); by != c.UserinfoAlg || said["sub"] != "pe_alice" {
+					t.Errorf("%s: %s %v", alg, by, said)
+				}
+			}
+		},
 		"subject_types_supported": func(t *testing.T, v any) {
 			for _, subjectType := range listed(v) {
 				c := app()

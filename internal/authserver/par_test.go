@@ -325,6 +325,33 @@ func TestChecklist213to219(t *testing.T) {
 			t.Errorf("%v", b.json)
 		}
 	})
+	t.Run("checklist_214 iss is in the answer, request_uri and code are short-lived and good once", func(t *testing.T) {
+		w.t = t
+		uri := w.push(nil, request()) // looks at expires_in
+		v := &visit{p: w}
+		back := v.allow(v.authorize(values("client_id", "bank", "request_uri", uri)), "pe_alice").sentTo(redirectURI) // looks at iss
+		redeem(back.Get("code"), proving(nil, p.proof())).ok()
+		redeem(back.Get("code"), proving(nil, p.proof())).refused(400, "invalid_grant", "before")
+		v.authorize(values("client_id", "bank", "request_uri", uri)).page("invalid_request_uri")
+		late := w.push(nil, request())
+		w.advance(10*time.Minute - time.Second)
+		v.authorize(values("client_id", "bank", "request_uri", late)).page("invalid_request_uri")
+		v = &visit{p: w}
+		denied := v.allow(v.authorize(values("client_id", "bank", "request_uri", w.push(nil, request()))), "pe_alice", func(a *session.Answer) { *a = session.Answer{Error: oauth.CodeAccessDenied, At: w.now()} })
+		denied.failed("access_denied", "") // looks at iss too
+	})
+	t.Run("checklist_219 no open redirector, no 307, no password grant", func(t *testing.T) {
+		w.t = t
+		w.post("/par", nil, request("redirect_uri", "https://evil.example/cb")).refused(400, "invalid_request", "redirect_uri")
+		for _, q := range []url.Values{usual("client_id", "bank", "redirect_uri", "https://evil.example/cb"), usual("client_id", "nobody"), values("client_id", "bank", "request_uri", oauth.RequestURIPrefix+"x", "redirect_uri", "https://evil.example/cb")} {
+			alice.authorize(q).page("")
+		}
+		v := &visit{p: w}
+		if a := v.allow(v.authorize(values("client_id", "bank", "request_uri", w.push(nil, request()))), "pe_alice"); a.status != http.StatusSeeOther {
+			t.Errorf("a code by %d", a.status)
+		}
+		w.post("/token", proving(nil, p.proof()), merged(w.assertion(added.ID, key), values("grant_type", "password", "username", "alice", "password", "x"))).refused(400, "unsupported_grant_type", "")
+	})
 	t.Run("checklist_213 tokens are bound", func(t *testing.T) {
 		w.t = t
 		redeem(code(), nil).refused(400, "invalid_request", "bound to their holder")

@@ -181,6 +181,9 @@ func (s *Server) peopleMetadata(m *oauth.ServerMetadata) {
 	m.AuthorizationResponseIssParameterSupported = true
 	m.RequestObjectSigningAlgValuesSupported = jose.Names(jose.ClientAlgorithms)
 	m.RequestParameterSupported, m.RequestURIParameterSupported = &yes, &no
+	if s.options.Fetch != nil {
+		m.RequestURIParameterSupported, m.RequireRequestURIRegistration = &yes, true
+	}
 	m.UserinfoEndpoint = s.endpoint(pathUserinfo)
 	m.EndSessionEndpoint = s.endpoint(pathLogout)
 	m.BackchannelLogoutSupported, m.BackchannelLogoutSessionSupported = true, true
@@ -191,5 +194,6 @@ func (s *Server) peopleMetadata(m *oauth.ServerMetadata) {
 	m.SubjectTypesSupported = []string{client.SubjectPublic, client.SubjectPairwise}
 	for _, alg := range token.IDTokenAlgorithms {
 		m.IDTokenSigningAlgValuesSupported = append(m.IDTokenSigningAlgValuesSupported, string(alg))
+		m.UserinfoSigningAlgValuesSupported = append(m.UserinfoSigningAlgValuesSupported, string(alg))
 	}
 }

@@ -270,6 +270,16 @@ type handedOut struct {
 	secret, access secret.Text
 }
 
+// audienceOf is strict, but for clients of OpenID Connect: that has them name the
+// token endpoint in their assertions (OIDC Core §9), and registration no way to
+// say which they do.
+func audienceOf(c *client.Client) client.AudiencePolicy {
+	if c.Allows(oauth.GrantAuthorizationCode) && c.AuthMethod == oauth.AuthPrivateKeyJWT {
+		return client.Compat
+	}
+	return client.Strict
+}
+
 // newRegistrationAccess makes a registration access token (RFC 7592 §3).
 func newRegistrationAccess(now time.Time) (secret.Text, client.Credential) {
 	text := secret.Generate(secret.KindRegistrationAccess)
@@ -290,6 +300,7 @@ func (s *Server) makeClient(ctx context.Context, md oauth.ClientMetadata, by vou
 	if err := registration.Apply(md, c, now); err != nil {
 		return nil, handedOut{}, err
 	}
+	c.Audience = audienceOf(c)
 	text, access := newRegistrationAccess(now)
 	out := handedOut{access: text}
 	c.Credentials = append(c.Credentials, access)

@@ -274,6 +274,16 @@ func TestChecklist106to111(t *testing.T) {
 			t.Error("the gateway of the first takes it")
 		}
 	})
+	t.Run("checklist_111 a scope counts where its token is for, and nowhere else", func(t *testing.T) { // decision 0053
+		for _, resource := range []string{api, otherAPI} {
+			token := w.token(bothHeader, "resource", resource, "scope", "read:orders create:orders").ok()
+			_, err := w.verifier.Verify(token)
+			if opens := err == nil; opens != (resource == api) {
+				t.Errorf("for %s: %v", resource, err)
+			}
+		}
+		w.token(bothHeader, "resource", otherAPI, "scope", "delete:orders").refused(400, "invalid_scope", "")
+	})
 	t.Run("checklist_110 compared as registered, slash by slash", func(t *testing.T) {
 		w.token(header, "resource", api).ok()
 		for _, r := range []string{api + "/", strings.ToUpper(api), api + ":443", api + "?a=b"} {

@@ -41,6 +41,8 @@ type Details struct {
 	TLS              TLSSubject `json:"tls,omitzero"`                                         // of tls_client_auth
 
 	IDTokenAlg       jose.Algorithm `json:"id_token_signed_response_alg,omitempty"` // "": RS256
+	UserinfoAlg      jose.Algorithm `json:"userinfo_signed_response_alg,omitempty"` // "": userinfo is JSON
+	RequestURIs      []string       `json:"request_uris,omitempty"`                 // where its signed requests may be fetched (OIDC Core §6.2)
 	SubjectType      string         `json:"subject_type,omitempty"`                 // SubjectPublic, the default, or SubjectPairwise
 	SectorIdentifier string         `json:"sector_identifier,omitempty"`            // the host that pairwise subjects are made for
 	DefaultMaxAge    *int64         `json:"default_max_age,omitempty"`              // seconds
@@ -62,7 +64,7 @@ type Details struct {
 	// SectorIdentifier is its host.
 	SectorIdentifierURI string `json:"sector_identifier_uri,omitempty"`
 	// Quarantined clients registered themselves on nobody's word: people are
-	// asked every time.
+	// asked each time that they have signed in.
 	Quarantined bool `json:"quarantined,omitempty"`
 	// Statement is the metadata that a software statement has said, and that holds
 	// whatever the client says later (RFC 7591 §2.3).

@@ -37,6 +37,7 @@ const RequestURIPrefix = "urn:ietf:params:oauth:request_uri:"
 
 // Typ of what an OpenID Provider signs and reads beside access tokens.
 const (
+	TypUserinfo      = "userinfo+jwt" // ours
 	TypIDToken       = "jwt"
 	TypLogoutToken   = "logout+jwt"          // OIDC Back-Channel Logout §2.4
 	TypRequestObject = "oauth-authz-req+jwt" // RFC 9101 §10.8

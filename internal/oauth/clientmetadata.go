@@ -50,6 +50,8 @@ type ClientMetadata struct {
 	BackchannelLogoutSessionRequired bool     `json:"backchannel_logout_session_required,omitempty"`
 	InitiateLoginURI                 string   `json:"initiate_login_uri,omitempty"`
 	IDTokenSignedResponseAlg         string   `json:"id_token_signed_response_alg,omitempty"`
+	UserinfoSignedResponseAlg        string   `json:"userinfo_signed_response_alg,omitempty"`
+	RequestURIs                      []string `json:"request_uris,omitempty"`
 	RequestObjectSigningAlg          string   `json:"request_object_signing_alg,omitempty"` // RFC 9101 §10.5
 	SubjectType                      string   `json:"subject_type,omitempty"`
 	SectorIdentifierURI              string   `json:"sector_identifier_uri,omitempty"`

@@ -53,6 +53,7 @@ type ServerMetadata struct {
 	EndSessionEndpoint                string   `json:"end_session_endpoint,omitempty"`
 	SubjectTypesSupported             []string `json:"subject_types_supported,omitempty"`
 	IDTokenSigningAlgValuesSupported  []string `json:"id_token_signing_alg_values_supported,omitempty"`
+	UserinfoSigningAlgValuesSupported []string `json:"userinfo_signing_alg_values_supported,omitempty"`
 	ACRValuesSupported                []string `json:"acr_values_supported,omitempty"`
 	ClaimsSupported                   []string `json:"claims_supported,omitempty"`
 	PromptValuesSupported             []string `json:"prompt_values_supported,omitempty"`
@@ -60,6 +61,7 @@ type ServerMetadata struct {
 	BackchannelLogoutSessionSupported bool     `json:"backchannel_logout_session_supported,omitempty"`
 	RequestParameterSupported         *bool    `json:"request_parameter_supported,omitempty"`
 	RequestURIParameterSupported      *bool    `json:"request_uri_parameter_supported,omitempty"` // true where absent, so false must be said
+	RequireRequestURIRegistration     bool     `json:"require_request_uri_registration,omitempty"`
 	ClaimsParameterSupported          bool     `json:"claims_parameter_supported,omitempty"`
 }
 

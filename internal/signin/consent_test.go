@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/offkey/offkey/internal/client"
 	"github.com/offkey/offkey/internal/oauth"
@@ -65,6 +66,54 @@ func TestWhereFormsMayLead(t *testing.T) {
 	if csp := b.get("/account").header.Get("Content-Security-Policy"); !strings.Contains(csp, "form-action 'self';") {
 		t.Errorf("our own: policy %q", csp)
 	}
+}
+
+func TestToKeepItsAccessAClientIsAllowedThatTo(t *testing.T) { // checklist_205
+	w := newWorld(t)
+	w.person("ana", anasPassword)
+	w.changeShop(func(c *client.Client) { c.Scopes = append(c.Scopes, "offline_access") })
+	with := func(prompt ...string) session.Request {
+		return asks(func(q *session.Request) {
+			q.Ask.Scope, q.Demand.Prompt = oauth.Scope{"openid", "offline_access"}, prompt
+		})
+	}
+	b := w.browser()
+	b.authorize(asks(func(q *session.Request) { q.Ask.Scope = oauth.Scope{"openid"} })).login("ana", anasPassword).send(`id="consent-allow"`, "decision", "allow")
+	b.authorize(with(oauth.PromptNone))
+	if a := w.answers["at once"]; a == nil || a.Error != oauth.CodeConsentRequired {
+		t.Errorf("got it without being allowed to: %+v", a)
+	}
+	b.authorize(with()).at("/consent", "keep its access when you are not there").send(`id="consent-allow"`, "decision", "allow")
+	if a := w.answer(); a == nil || !a.Scope.Has("offline_access") {
+		t.Errorf("%+v", a)
+	}
+	b.authorize(with(oauth.PromptNone))
+	if a := w.answers["at once"]; a == nil || !a.Scope.Has("offline_access") {
+		t.Errorf("asked for what was allowed: %+v", a)
+	}
+	b.authorize(with(oauth.PromptConsent)).at("/consent")
+}
+
+func TestAClientOnNobodysWordIsAskedAboutAtEachSignIn(t *testing.T) {
+	w := newWorld(t)
+	w.person("ana", anasPassword)
+	w.changeShop(func(c *client.Client) { c.Source, c.Quarantined = client.SourceRegistration, true })
+	b := w.browser()
+	b.authorize(asks()).login("ana", anasPassword).at("/consent").send(`id="consent-allow"`, "decision", "allow")
+	silent := func(b *browser) *session.Answer {
+		b.authorize(asks(func(q *session.Request) { q.Demand.Prompt = []string{oauth.PromptNone} }))
+		return w.answers["at once"]
+	}
+	if a := silent(b); a == nil || a.Error != "" {
+		t.Errorf("asked twice in one sign-in: %+v", a)
+	}
+	w.advance(time.Hour)
+	other := w.browser()
+	other.authorize(asks()).login("ana", anasPassword).at("/consent")
+	if a := silent(other); a == nil || a.Error != oauth.CodeConsentRequired {
+		t.Errorf("what was said before the sign-in counts: %+v", a)
+	}
+	b.authorize(asks(func(q *session.Request) { q.Demand.Prompt = []string{oauth.PromptLogin} })).login("ana", anasPassword).at("/consent")
 }
 
 func TestAClientThatHasChangedIsAskedAboutAgain(t *testing.T) {

@@ -105,10 +105,17 @@ func judgeConsent(q session.Request, f facts) need {
 		return needConsent // the page says that there is nothing to allow
 	case f.client.FirstParty && f.client.Confidential():
 		return needNothing
-	case !q.Demand.Prompts("consent") && !f.client.Quarantined && assured(q, f.client) && f.consent.Covers(scope, session.FingerprintOf(f.client)):
+	case !q.Demand.Prompts("consent") && !isStale(f) && assured(q, f.client) && f.consent.Covers(scope, session.FingerprintOf(f.client)):
 		return needNothing
 	}
 	return needConsent
+}
+
+// isStale reports whether what was allowed counts no more: to a client that
+// registered itself on nobody's word the person says it once each time that they
+// sign in.
+func isStale(f facts) bool {
+	return f.client.Quarantined && f.consent.At.Before(f.session.AuthTime)
 }
 
 // assured reports whether an answer reaches the client that was allowed it

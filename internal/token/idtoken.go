@@ -78,6 +78,23 @@ func sign(signer *jose.SigningKey, typ string, claims map[string]any) (string, e
 	return signer.Sign(typ, raw)
 }
 
+// IssueUserinfo signs what a client is told about a person, for a client that is
+// registered for that (OIDC Core §5.3.2). Its typ keeps it from being taken for
+// an ID token. It is keyring.ErrNoSigner while the algorithm has no key yet.
+func (i *Issuer) IssueUserinfo(c *client.Client, about map[string]json.RawMessage) (string, error) {
+	now := i.now()
+	signer, err := i.ring().SignerFor(c.UserinfoAlg, now)
+	if err != nil {
+		return "", fmt.Errorf("sign userinfo: %w", err)
+	}
+	claims := make(map[string]any, len(about)+3)
+	for name, value := range about {
+		claims[name] = value
+	}
+	claims["iss"], claims["aud"], claims["iat"] = i.issuer, c.ID, now.Unix()
+	return sign(signer, oauth.TypUserinfo, claims)
+}
+
 // leftHalf is at_hash: half of the hash that belongs to the signature's
 // algorithm (OIDC Core §3.1.3.6), which of Ed25519 is SHA-512.
 func leftHalf(token string, alg jose.Algorithm) string {

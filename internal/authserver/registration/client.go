@@ -30,7 +30,7 @@ func Apply(md oauth.ClientMetadata, c *client.Client, now time.Time) error {
 		TLS: client.TLSSubject{
 			DN: md.TLSClientAuthSubjectDN, DNS: md.TLSClientAuthSANDNS, URI: md.TLSClientAuthSANURI, IP: md.TLSClientAuthSANIP, Email: md.TLSClientAuthSANEmail,
 		},
-		IDTokenAlg: jose.Algorithm(md.IDTokenSignedResponseAlg), SubjectType: md.SubjectType, SectorIdentifier: sectorOf(md), DefaultMaxAge: md.DefaultMaxAge,
+		IDTokenAlg: jose.Algorithm(md.IDTokenSignedResponseAlg), UserinfoAlg: jose.Algorithm(md.UserinfoSignedResponseAlg), RequestURIs: md.RequestURIs, SubjectType: md.SubjectType, SectorIdentifier: sectorOf(md), DefaultMaxAge: md.DefaultMaxAge,
 		PostLogoutRedirectURIs: md.PostLogoutRedirectURIs, BackchannelLogoutURI: md.BackchannelLogoutURI, BackchannelLogoutSession: md.BackchannelLogoutSessionRequired,
 		InitiateLoginURI: md.InitiateLoginURI, ClientURI: md.ClientURI, LogoURI: md.LogoURI, PolicyURI: md.PolicyURI, TosURI: md.TosURI, Contacts: md.Contacts,
 		Profile: d.Profile, PKCEOptional: d.PKCEOptional, Quarantined: d.Quarantined, SectorIdentifierURI: md.SectorIdentifierURI,
@@ -79,7 +79,7 @@ func Describe(c *client.Client, now time.Time) (oauth.ClientMetadata, error) {
 		ApplicationType: c.ApplicationType, RedirectURIs: c.RedirectURIs, RequirePushedAuthorizationRequests: c.RequirePAR, RequestObjectSigningAlg: string(c.RequestAlg),
 		DPoPBoundAccessTokens: c.DPoPBound, TLSClientCertificateBoundAccessTokens: c.CertificateBound,
 		TLSClientAuthSubjectDN: c.TLS.DN, TLSClientAuthSANDNS: c.TLS.DNS, TLSClientAuthSANURI: c.TLS.URI, TLSClientAuthSANIP: c.TLS.IP, TLSClientAuthSANEmail: c.TLS.Email,
-		IDTokenSignedResponseAlg: string(c.IDTokenAlg), SubjectType: c.SubjectType, SectorIdentifierURI: c.SectorIdentifierURI, DefaultMaxAge: c.DefaultMaxAge,
+		IDTokenSignedResponseAlg: string(c.IDTokenAlg), UserinfoSignedResponseAlg: string(c.UserinfoAlg), RequestURIs: c.RequestURIs, SubjectType: c.SubjectType, SectorIdentifierURI: c.SectorIdentifierURI, DefaultMaxAge: c.DefaultMaxAge,
 		PostLogoutRedirectURIs: c.PostLogoutRedirectURIs, BackchannelLogoutURI: c.BackchannelLogoutURI, BackchannelLogoutSessionRequired: c.BackchannelLogoutSession,
 		InitiateLoginURI: c.InitiateLoginURI, ClientURI: c.ClientURI, LogoURI: c.LogoURI, PolicyURI: c.PolicyURI, TosURI: c.TosURI, Contacts: c.Contacts,
 	}

@@ -142,6 +142,8 @@ func checkAlgorithms(md *oauth.ClientMetadata, p Policy) error {
 		return oauth.InvalidClientMetadata("token_endpoint_auth_signing_alg must be one of " + strings.Join(auth, ", "))
 	case md.IDTokenSignedResponseAlg != "" && !slices.Contains(idTokenAlgs, md.IDTokenSignedResponseAlg):
 		return oauth.InvalidClientMetadata("id_token_signed_response_alg must be one of " + strings.Join(idTokenAlgs, ", "))
+	case md.UserinfoSignedResponseAlg != "" && !slices.Contains(idTokenAlgs, md.UserinfoSignedResponseAlg):
+		return oauth.InvalidClientMetadata("userinfo_signed_response_alg must be one of " + strings.Join(idTokenAlgs, ", "))
 	case md.RequestObjectSigningAlg != "" && !slices.Contains(requests, md.RequestObjectSigningAlg):
 		return oauth.InvalidClientMetadata("request_object_signing_alg must be one of " + strings.Join(requests, ", "))
 	}

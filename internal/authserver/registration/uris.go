@@ -74,10 +74,25 @@ func isPlain(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r <= 0x20 || r >= 0x7f || strings.ContainsRune(`"<>\^`+"`"+`{|}`, r) })
 }
 
+// maxRequestURIs bounds where the signed requests of one client are fetched.
+const maxRequestURIs = 10
+
 // checkOtherURIs: what people are shown and what is called back is https.
 func checkOtherURIs(md *oauth.ClientMetadata, _ Policy) error {
 	if len(md.PostLogoutRedirectURIs) > maxURIs {
 		return oauth.InvalidClientMetadata("post_logout_redirect_uris has more than 50 entries")
+	}
+	if len(md.RequestURIs) > maxRequestURIs {
+		return oauth.InvalidClientMetadata("request_uris has more than 10 entries")
+	}
+	for _, uri := range md.RequestURIs {
+		where, _, _ := strings.Cut(uri, "#") // a hash of what is there (OIDC Core §6.2)
+		if len(uri) > maxURI {
+			return oauth.InvalidClientMetadata("request_uris has an entry that is too long")
+		}
+		if err := checkHTTPS("request_uris", where); err != nil {
+			return err
+		}
 	}
 	for _, m := range []struct{ name, uri string }{
 		{"client_uri", md.ClientURI}, {"logo_uri", md.LogoURI}, {"policy_uri", md.PolicyURI}, {"tos_uri", md.TosURI},

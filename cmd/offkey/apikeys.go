@@ -55,6 +55,15 @@ type apikeyDoc struct {
 		Name  string `json:"name"`
 		Calls int64  `json:"calls"`
 	} `json:"scopes"`
+	RiskReasons   map[string]string `json:"risk_reasons"`
+	CallerDetails []struct {
+		ID       string   `json:"id"`
+		Calls    int64    `json:"calls"`
+		Agents   []string `json:"user_agents"`
+		Sources  []string `json:"sources"`
+		Flow     string   `json:"flow"`
+		Evidence []string `json:"evidence"`
+	} `json:"caller_details"`
 }
 
 type routeCall struct {
@@ -128,7 +137,7 @@ func (c *apikeysListCmd) Run(ctx context.Context, t *terminal) error {
 				fmt.Sprint(k.Callers), orDash(strings.Join(k.Carriers, " ")), orDash(k.ClientID), orDash(strings.Join(k.Risks, " "))))
 		}
 		return writeTable(t.Out, append(columns, []column{{head: "OWNER"}, {head: "STAGE"}, {head: "LAST USED"}, {head: "CALLS", right: true},
-			{head: "PROGRAMS", right: true}, {head: "WHERE"}, {head: "CLIENT"}, {head: "RISKS"}}...), rows)
+			{head: "CALLERS", right: true}, {head: "WHERE"}, {head: "CLIENT"}, {head: "RISKS"}}...), rows)
 	})
 }
 
@@ -192,6 +201,34 @@ func (c *apikeysShowCmd) Run(ctx context.Context, t *terminal) error {
 	return k.print(t)
 }
 
+// printRisks says of each risk why.
+func (k apikeyDoc) printRisks(t *terminal) error {
+	var rows [][]string
+	for _, risk := range k.Risks {
+		rows = append(rows, []string{risk, k.RiskReasons[risk]})
+	}
+	if len(rows) == 0 {
+		return nil
+	}
+	fmt.Fprintln(t.Out)
+	return writeTable(t.Out, []column{{head: "RISK"}, {head: "WHY"}}, rows)
+}
+
+// printCallers says what each caller goes over to.
+func (k apikeyDoc) printCallers(t *terminal) error {
+	const most = 20
+	var rows [][]string
+	for _, c := range k.CallerDetails[:min(len(k.CallerDetails), most)] {
+		_, tail, _ := strings.Cut(c.ID, ".")
+		rows = append(rows, []string{tail, thousands(c.Calls), c.Flow, strings.Join(c.Evidence, "; ")})
+	}
+	if len(rows) == 0 {
+		return nil
+	}
+	fmt.Fprintln(t.Out)
+	return writeTable(t.Out, []column{{head: "CALLER"}, {head: "CALLS", right: true}, {head: "REPLACED BY"}, {head: "BECAUSE"}}, rows)
+}
+
 func (k apikeyDoc) print(t *terminal) error {
 	stage := k.Stage
 	if !k.OwnStage {
@@ -210,6 +247,9 @@ func (k apikeyDoc) print(t *terminal) error {
 	if err := writePairs(t.Out, pairs); err != nil {
 		return err
 	}
+	if err := k.printRisks(t); err != nil {
+		return err
+	}
 	if len(k.Programs) > 0 {
 		fmt.Fprintln(t.Out)
 		var rows [][]string
@@ -219,6 +259,9 @@ func (k apikeyDoc) print(t *terminal) error {
 		if err := writeTable(t.Out, []column{{head: "PROGRAM"}, {head: "CALLS", right: true}, {head: "FROM"}}, rows); err != nil {
 			return err
 		}
+	}
+	if err := k.printCallers(t); err != nil {
+		return err
 	}
 	if len(k.Routes) > 0 {
 		fmt.Fprintln(t.Out)

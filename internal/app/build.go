@@ -77,7 +77,7 @@ func (a *App) buildRoad(cfg *config.Loaded) (*migration.Road, error) {
 	return migration.New(migration.Options{
 		LeakNotifier: a.outbox, VerifyToken: verifier.Verify,
 		Store: a.db, Rules: a.views.rules.Load, Pepper: a.data.pepper, Vouched: a.vouched.At, Now: a.Now,
-		Resource: cfg.Gateway.Resource, Notifier: a.outbox, Log: a.Log, KeepPepper: a.keepPepper, Recognise: a.recognise, APIKey: a.views.apikeys.ByID, Alarm: a.outbox.TellAdmins,
+		Resource: cfg.Gateway.Resource, Notifier: a.outbox, Log: a.Log, KeepPepper: a.keepPepper, Recognise: a.recognise, APIKey: a.views.apikeys.ByID, Alarm: a.outbox.TellAdmins, OwnerGone: a.ownerGone,
 		Reader:        func() *apikey.Reader { return a.flows.Load().gateway.Reader },
 		StageDeclared: func() bool { return a.views.file.Load().Migration.Stage != apikey.Inherit },
 	})

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 
+	"github.com/offkey/offkey/internal/directory"
 	"github.com/offkey/offkey/internal/migration"
 )
 
@@ -11,6 +12,12 @@ import (
 type road struct {
 	*migration.Road
 	recorder *recorder
+}
+
+// ownerGone reports whether the person with a mail address is known and has left.
+func (a *App) ownerGone(ctx context.Context, contact string) bool {
+	who, err := a.views.people.Find(ctx, contact)
+	return err == nil && who.Status == directory.Disabled
 }
 
 // Inventory implements api.Road.

@@ -54,7 +54,7 @@ func (c *call) observe(status int, denied string) {
 	o := traffic.Observation{
 		At: c.at, Credential: c.credential(), Method: c.r.Method, Path: c.target.Path, Status: status,
 		UserAgent: c.withoutSecrets(userAgent(c.r.Header["User-Agent"])), Source: traffic.SourceOf(c.source),
-		Carrier: c.carrier, Outcome: c.outcome,
+		Carrier: c.carrier, Outcome: c.outcome, Browser: c.fromPage(), Plain: c.isPlain(),
 	}
 	template, known := c.template(o.Credential.Known(), status)
 	c.g.Tally.Add(o, template, known)
@@ -66,6 +66,24 @@ func (c *call) observe(status int, denied string) {
 			c.g.recogniser.heard(c)
 		}
 	}
+}
+
+// fromPage reports whether a page in a browser made the call: only browsers send
+// these headers by themselves.
+func (c *call) fromPage() bool {
+	h := c.r.Header
+	return len(h["Origin"]) > 0 || len(h["Sec-Fetch-Mode"]) > 0 || len(h["Sec-Fetch-Site"]) > 0
+}
+
+// isPlain reports whether the caller sent the call without TLS, for certain: a
+// trusted proxy says so, or a peer with a public address speaks plain HTTP. A
+// private one may be a proxy that nobody has named.
+func (c *call) isPlain() bool {
+	if c.trusted {
+		proto := c.r.Header["X-Forwarded-Proto"]
+		return len(proto) == 1 && proto[0] == "http"
+	}
+	return c.r.TLS == nil && c.source.IsGlobalUnicast() && !c.source.IsPrivate()
 }
 
 // credential is what the call is counted under: for a token that an apikey was

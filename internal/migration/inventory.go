@@ -10,19 +10,8 @@ import (
 	"time"
 
 	"github.com/offkey/offkey/internal/apikey"
-	"github.com/offkey/offkey/internal/oauth"
 	"github.com/offkey/offkey/internal/policy"
 	"github.com/offkey/offkey/internal/traffic"
-)
-
-// The risks that an apikey is flagged with.
-const (
-	RiskQuery   = "query"    // it travels in URLs, and so into logs
-	RiskBrowser = "browser"  // browsers send it: whoever opens the page has it
-	RiskShared  = "shared"   // programs on networks of their own: several callers
-	RiskAdmin   = "admin"    // it opens routes of administration
-	RiskUnused  = "unused"   // no call for 30 days
-	RiskNoOwner = "no_owner" // nobody to ask
 )
 
 // Item is one apikey and what it does, as `apikeys list` prints it.
@@ -42,8 +31,8 @@ type Item struct {
 	Routes     []RouteUse     `json:"routes"`
 	UserAgents []string       `json:"user_agents"`
 	Sources    []string       `json:"sources"`
-	Callers    int            `json:"callers"` // programs told apart
-	Flow       string         `json:"flow"`    // grant type that replaces it
+	Callers    int            `json:"callers"` // told apart by what they do, with what and from where
+	Flow       string         `json:"flow"`    // that its caller with most calls goes over to
 	Risks      []string       `json:"risks"`
 	ClientID   string         `json:"client_id"`
 	KnownBy    apikey.KnownBy `json:"known_by"`
@@ -61,6 +50,22 @@ type Detail struct {
 	Window   Window       `json:"window"`
 	Programs []ProgramUse `json:"programs"`
 	Scopes   []ScopeUse   `json:"scopes"`
+	// RiskReasons says of each risk why.
+	RiskReasons map[string]string `json:"risk_reasons"`
+	// CallerDetails are the callers told apart, most calls first.
+	CallerDetails []CallerUse `json:"caller_details"`
+}
+
+// CallerUse is one caller behind an apikey, and what it should go over to.
+type CallerUse struct {
+	ID         string    `json:"id"`
+	Calls      int64     `json:"calls"`
+	UserAgents []string  `json:"user_agents"`
+	Sources    []string  `json:"sources"`
+	FirstSeen  time.Time `json:"first_used"`
+	LastSeen   time.Time `json:"last_used"`
+	Flow       string    `json:"flow"`
+	Evidence   []string  `json:"evidence"`
 }
 
 // InventoryFilter chooses what is listed, and in which order. Holds is the stage
@@ -97,7 +102,8 @@ func (r *Road) Inventory(ctx context.Context, f InventoryFilter) (items []Item, 
 	}
 	items = make([]Item, 0, len(keys))
 	for _, k := range keys {
-		items = append(items, itemOf(k, used[k.ID], uses[k.ID], rules, now))
+		u := used[k.ID]
+		items = append(items, itemOf(standing{key: k, usage: u, use: uses[k.ID], callers: u.fold.callers(), now: now, ownerGone: r.ownerGone(ctx, k)}, rules))
 	}
 	return items, next, nil
 }
@@ -184,24 +190,39 @@ func (r *Road) Show(ctx context.Context, id string) (Detail, error) {
 	if err != nil {
 		return Detail{}, err
 	}
-	d.Item, d.Programs, d.Scopes = itemOf(k, u, uses[id], rules, now), u.programList(), scopes.list()
+	s := standing{key: k, usage: u, use: uses[id], callers: u.fold.callers(), now: now, ownerGone: r.ownerGone(ctx, k)}
+	d.Item, d.Programs, d.Scopes = itemOf(s, rules), u.programList(), scopes.list()
+	_, d.RiskReasons = risksOf(s.widened())
+	d.CallerDetails = callerUses(k, s.callers)
 	return d, nil
+}
+
+// ownerGone reports whether the person who would be told is known and gone.
+func (r *Road) ownerGone(ctx context.Context, k *apikey.Key) bool {
+	return k.Contact != "" && r.OwnerGone != nil && r.OwnerGone(ctx, k.Contact)
+}
+
+// widened is the standing with the uses that the traffic shows.
+func (s standing) widened() standing {
+	s.use.First, s.use.Last = earliest(s.use.First, s.usage.first), latest(s.use.Last, s.usage.last)
+	return s
 }
 
 // itemOf joins what is known of an apikey with what it did. It needs neither
 // storage nor a clock.
-func itemOf(k *apikey.Key, u *usage, use apikey.Use, rules *policy.Ruleset, now time.Time) Item {
+func itemOf(s standing, rules *policy.Ruleset) Item {
 	same := func(s string) string { return s }
-	standing := rules.StandingOf(k, now)
-	use.First, use.Last = earliest(use.First, u.first), latest(use.Last, u.last)
+	s = s.widened()
+	k, u, holds := s.key, s.usage, rules.StandingOf(s.key, s.now)
+	names, _ := risksOf(s)
 	return Item{
 		ID: k.ID, Last4: k.Last4, Label: k.Label, Owner: k.Owner, ClientID: k.ClientID, KnownBy: k.KnownBy, Suspended: k.Suspended,
-		Stage: standing.Stage, StageBy: standing.By, Cohort: standing.Cohort, OwnStage: k.Stage != apikey.Inherit,
-		Enforce: rules.EnforcementOf(nil, k.ClientID), Until: instant(standing.Sunset),
-		Carriers: byCalls(u.carriers, same), FirstUsed: instant(use.First), LastUsed: instant(use.Last),
+		Stage: holds.Stage, StageBy: holds.By, Cohort: holds.Cohort, OwnStage: k.Stage != apikey.Inherit,
+		Enforce: rules.EnforcementOf(nil, k.ClientID), Until: instant(holds.Sunset),
+		Carriers: byCalls(u.carriers, same), FirstUsed: instant(s.use.First), LastUsed: instant(s.use.Last),
 		Calls: u.calls, Routes: u.routeList(), UserAgents: byCalls(u.agents, same), Sources: byCalls(u.sources, netip.Prefix.String),
 		Contact: k.Contact, Granted: append([]string{}, strings.Fields(k.Scopes)...), Expires: instant(k.Expires),
-		Callers: len(u.programs), Flow: flowOf(u), Risks: risksOf(k, u, use.Last, now),
+		Callers: len(s.callers), Flow: mainFlow(s.callers), Risks: names,
 	}
 }
 
@@ -214,40 +235,31 @@ func instant(at time.Time) *time.Time {
 	return &at
 }
 
-// flowOf is the grant type for whoever sends the apikey: what mostly comes from
-// browsers has a person before it, everything else is a service.
-func flowOf(u *usage) string {
-	if u.calls > 0 && u.browser*2 > u.calls {
-		return oauth.GrantAuthorizationCode
+// mainFlow is the way of the caller with most calls.
+func mainFlow(callers []*callerGroup) string {
+	if len(callers) == 0 {
+		return FlowClientCredentials
 	}
-	return oauth.GrantClientCredentials
+	flow, _ := flowOf(slices.MaxFunc(callers, func(a, b *callerGroup) int { return cmp.Compare(a.calls, b.calls) }))
+	return flow
 }
 
-// risksOf flags an apikey, in the order of the constants.
-func risksOf(k *apikey.Key, u *usage, last, now time.Time) []string {
-	risks := []string{}
-	for _, r := range []struct {
-		name string
-		is   bool
-	}{
-		{RiskQuery, u.query},
-		{RiskBrowser, u.browser > 0},
-		{RiskShared, u.shared()},
-		{RiskAdmin, u.admin},
-		{RiskUnused, now.Sub(latest(last, k.Created)) >= inventoryWindow},
-		{RiskNoOwner, k.Owner == ""},
-	} {
-		if r.is {
-			risks = append(risks, r.name)
+// callerUses describes callers, most calls first.
+func callerUses(k *apikey.Key, callers []*callerGroup) []CallerUse {
+	out := make([]CallerUse, 0, len(callers))
+	for _, g := range callers {
+		agents, sources := map[string]int64{}, map[netip.Prefix]int64{}
+		for _, c := range g.cells {
+			agents[c.agent] += c.calls
+			sources[c.source] += c.calls
 		}
+		use := CallerUse{
+			ID: g.idOf(traffic.Credential{Kind: traffic.KindAPIKey, ID: k.ID}), Calls: g.calls, FirstSeen: g.first.UTC(), LastSeen: g.last.UTC(),
+			UserAgents: byCalls(agents, func(s string) string { return s }), Sources: byCalls(sources, netip.Prefix.String),
+		}
+		use.Flow, use.Evidence = flowOf(g)
+		out = append(out, use)
 	}
-	return risks
-}
-
-// doubtful are the risks under which an apikey may be in other hands than its
-// owner's.
-func doubtful(risks []string) []string {
-	return slices.DeleteFunc(slices.Clone(risks), func(risk string) bool {
-		return risk != RiskQuery && risk != RiskBrowser && risk != RiskShared
-	})
+	slices.SortFunc(out, func(a, b CallerUse) int { return cmp.Or(cmp.Compare(b.Calls, a.Calls), cmp.Compare(a.ID, b.ID)) })
+	return out
 }

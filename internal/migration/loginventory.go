@@ -85,11 +85,11 @@ func (v *LogInventory) Items() []Item {
 	rules := policy.Ruleset{Stage: apikey.Observe}.Build(nil, nil)
 	items := make([]Item, 0, len(v.used))
 	for id, u := range v.used {
-		k := &apikey.Key{ID: id, Created: u.first, Owner: "-"} // of whom a log says nothing
+		k := &apikey.Key{ID: id, Created: u.first, Owner: "-", Contact: "-"} // of whom a log says nothing
 		if strings.HasPrefix(id, "ak_") {
 			_, k.Last4, _ = strings.Cut(id, ".")
 		}
-		item := itemOf(k, u, apikey.Use{}, rules, now)
+		item := itemOf(standing{key: k, usage: u, callers: u.fold.callers(), now: now}, rules)
 		item.Owner = ""
 		items = append(items, item)
 	}

@@ -113,8 +113,10 @@ type knownAPIKeys interface {
 func (r *Road) newLogReader() *LogReader {
 	return &LogReader{
 		store: r.Store, now: r.Now, reader: r.Reader, kept: traffic.Kept, rows: maxLogRows,
-		hash:  func(part []byte) string { return r.Pepper.Fingerprint("log " + string(part)).String() },
-		known: func() knownAPIKeys { return &storedAPIKeys{road: r, a: maphash.MakeSeed(), b: maphash.MakeSeed()} },
+		hash: func(part []byte) string { return r.Pepper.Fingerprint("log " + string(part)).String() },
+		known: func() knownAPIKeys {
+			return &storedAPIKeys{road: r, a: maphash.MakeSeed(), b: maphash.MakeSeed(), tried: map[digest]struct{}{}}
+		},
 	}
 }
 
@@ -307,10 +309,16 @@ type storedAPIKeys struct {
 	ctx    context.Context
 	a, b   maphash.Seed
 	values map[digest]string
-	names  map[string]string // "" where a name means several
+	tried  map[digest]struct{} // by what is known of them as hashes only
+	names  map[string]string   // "" where a name means several
 }
 
 type digest struct{ a, b uint64 }
+
+// maxTried is how many unknown apikeys of a log are tried against hashes, which
+// are made to be slow. Those that come after it are unknown until they are
+// recognised elsewhere.
+const maxTried = 100
 
 // maxRemembered bounds the apikeys whose ids are remembered.
 const maxRemembered = 20_000
@@ -329,6 +337,11 @@ func (k *storedAPIKeys) ByValue(value string) (id string, ok bool) {
 			id = found.ID
 		} else if !errors.Is(err, apikey.ErrNotFound) {
 			return "", false // of this line it is not known; it is not remembered
+		} else if _, tried := k.tried[d]; !tried && k.road.Recognise != nil && len(k.tried) < maxTried {
+			k.tried[d] = struct{}{}
+			if found := k.road.Recognise(k.ctx, value); found != nil {
+				id = found.ID
+			}
 		}
 		k.values[d] = id
 	}

@@ -98,6 +98,9 @@ type Options struct {
 	// Recognise finds the apikey of which so far only a hash is known, nil if
 	// value is none; optional.
 	Recognise func(ctx context.Context, value string) *apikey.Key
+	// OwnerGone reports whether the person with a mail address is known and has
+	// left; optional.
+	OwnerGone func(ctx context.Context, contact string) bool
 	// Notifier is told of every registration; optional.
 	Notifier Notifier
 	// LeakNotifier is told of leaks; optional.

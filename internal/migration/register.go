@@ -143,7 +143,12 @@ func (r *Road) evidenceOf(ctx context.Context, k *apikey.Key) (evidence, error) 
 	if err != nil {
 		return evidence{}, oauth.ServerError(fmt.Errorf("read the traffic of %s: %w", k.ID, err))
 	}
-	return evidence{risks: doubtful(risksOf(k, u, u.last, r.Now())), programs: len(u.programs), scopes: scopes.list()}, nil
+	uses, err := r.Store.APIKeyUses(ctx, []string{k.ID})
+	if err != nil {
+		return evidence{}, oauth.ServerError(fmt.Errorf("read the use of %s: %w", k.ID, err))
+	}
+	risks, _ := risksOf(standing{key: k, usage: u, use: uses[k.ID], callers: u.fold.callers(), now: r.Now()})
+	return evidence{risks: doubtful(risks), programs: len(u.programs), scopes: scopes.list()}, nil
 }
 
 // upgradable finds the apikey that was presented and checks that it may be

@@ -32,6 +32,33 @@ type cell struct {
 	calls       int64
 	ops         map[int]int64 // by number of the operation
 	first, last time.Time
+	// What tells a person from a program, where it is asked for.
+	page  int64 // calls from pages in browsers
+	hours uint32
+	days  map[int64]struct{}
+}
+
+// maxCellDays bounds the days that are told apart in a cell.
+const maxCellDays = 31
+
+// note takes the times of calls down.
+func (c *cell) note(first, last time.Time, page bool, calls int64) {
+	if page {
+		c.page += calls
+	}
+	// A row is of an hour or of a day: there were calls between its ends.
+	for hour := first.Unix() / 3600; hour <= last.Unix()/3600 && hour < first.Unix()/3600+24; hour++ {
+		c.hours |= 1 << (hour % 24)
+	}
+	for _, at := range [2]time.Time{first, last} {
+		unix := at.Unix()
+		if _, known := c.days[unix/86400]; !known && len(c.days) < maxCellDays {
+			if c.days == nil {
+				c.days = map[int64]struct{}{}
+			}
+			c.days[unix/86400] = struct{}{}
+		}
+	}
 }
 
 type cellKey struct {
@@ -47,9 +74,13 @@ type callerFold struct {
 
 func newCallerFold(r *room) *callerFold { return &callerFold{map[cellKey]*cell{}, r} }
 
-func (f *callerFold) add(agent string, source netip.Prefix, op int, calls int64, first, last time.Time) {
-	key := cellKey{clipped(agent), source}
+func (f *callerFold) add(agent string, source netip.Prefix, op int, calls int64, first, last time.Time) *cell {
+	key := cellKey{agent, source}
 	c := f.cells[key]
+	if c == nil {
+		key.agent = clipped(agent)
+		c = f.cells[key]
+	}
 	if c == nil {
 		if len(f.cells) >= maxCells || f.room.cells <= 0 { // strangers cannot make up more: theirs are one
 			key = cellKey{}
@@ -65,12 +96,13 @@ func (f *callerFold) add(agent string, source netip.Prefix, op int, calls int64,
 	c.first, c.last = earliest(c.first, first), latest(c.last, last)
 	_, known := c.ops[op]
 	if !known && (len(c.ops) >= maxCellOps || f.room.ops <= 0) {
-		return
+		return c
 	}
 	if !known {
 		f.room.ops--
 	}
 	c.ops[op] += calls
+	return c
 }
 
 // maxText bounds an agent or a path that is kept, in bytes.
@@ -197,24 +229,45 @@ func (g *callerGroup) handsOver(first, last time.Time) bool {
 	return !first.Before(g.last.Add(-handover)) || !last.After(g.first.Add(handover))
 }
 
-// joinGroups joins what turned out to be one only when more was known of each.
+// joinGroups joins what turned out to be one only when more was known of each,
+// those that fit best first.
 func joinGroups(groups []*callerGroup) []*callerGroup {
+	fits := make([][]float64, len(groups))
+	for a := range groups {
+		fits[a] = make([]float64, a)
+		for b := range a {
+			fits[a][b] = groups[a].joins(groups[b])
+		}
+	}
 	for {
 		bestA, bestB, fit := -1, -1, 0.0
 		for a := range groups {
-			for b := range a {
-				if s := groups[a].joins(groups[b]); s > fit {
+			for b, s := range fits[a] {
+				if s > fit {
 					bestA, bestB, fit = a, b, s
 				}
 			}
 		}
 		if bestA < 0 {
-			return groups
+			return slices.DeleteFunc(groups, func(g *callerGroup) bool { return g == nil })
 		}
 		for _, c := range groups[bestA].cells {
 			groups[bestB].take(c)
 		}
-		groups = slices.Delete(groups, bestA, bestA+1)
+		groups[bestA] = nil
+		clear(fits[bestA])
+		for o, g := range groups {
+			if o > bestA {
+				fits[o][bestA] = 0
+			}
+			switch {
+			case g == nil || o == bestB:
+			case o > bestB:
+				fits[o][bestB] = g.joins(groups[bestB])
+			default:
+				fits[bestB][o] = groups[bestB].joins(g)
+			}
+		}
 	}
 }
 
@@ -222,9 +275,11 @@ func (g *callerGroup) joins(o *callerGroup) float64 {
 	if g.calls > o.calls {
 		g, o = o, g
 	}
-	common := o.common(g.ops, g.calls)
-	program, source := intersect(g.programs, o.programs), intersect(g.sources, o.sources)
-	follows := o.handsOver(g.first, g.last)
+	program, follows := intersect(g.programs, o.programs), o.handsOver(g.first, g.last)
+	if !program && !follows {
+		return 0
+	}
+	common, source := o.common(g.ops, g.calls), intersect(g.sources, o.sources)
 	switch {
 	case program && (common >= alike || follows && common >= alikeMoved || source && common >= alikeMoved):
 		return common

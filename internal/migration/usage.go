@@ -45,6 +45,7 @@ const maxUsage = 400_000
 type space struct {
 	left   int
 	agents map[string]knownAgent // by User-Agent
+	room   room                  // for telling callers apart
 }
 
 // knownAgent is a User-Agent with a text of its own, and its program.
@@ -53,7 +54,16 @@ type knownAgent struct{ agent, program string }
 // maxKnownAgents bounds the User-Agents whose programs are remembered.
 const maxKnownAgents = 2000
 
-func newSpace() *space { return &space{left: maxUsage, agents: map[string]knownAgent{}} }
+// What is kept to tell apart the callers of all apikeys of an inventory: less
+// than where their scopes are asked for, since more is kept beside it.
+const (
+	maxInventoryCells = 30_000
+	maxInventoryOps   = 300_000
+)
+
+func newSpace() *space {
+	return &space{left: maxUsage, agents: map[string]knownAgent{}, room: room{maxInventoryCells, maxInventoryOps}}
+}
 
 // agent remembers a User-Agent, which may be a part of a longer text, and what
 // ProgramOf says of it.
@@ -82,7 +92,11 @@ type usage struct {
 	query       bool
 	browser     int64 // calls
 	admin       bool
-	page, plain bool // a page in a browser made a call, one came without TLS
+	writes      int64 // calls that changed something
+	page, plain bool  // a page in a browser made a call, one came without TLS
+
+	fold    *callerFold
+	numbers map[operation]int // of operations, for the fold
 }
 
 type operation struct{ method, template string }
@@ -97,6 +111,7 @@ func newUsage(s *space) *usage {
 	return &usage{
 		space: s, routes: map[operation]int64{}, carriers: map[string]int64{}, agents: map[string]int64{},
 		sources: map[netip.Prefix]int64{}, programs: map[string]*program{},
+		fold: newCallerFold(&s.room), numbers: map[operation]int{},
 	}
 }
 
@@ -119,8 +134,32 @@ func (u *usage) add(r traffic.Row) {
 	if isBrowser(r.UserAgent) {
 		u.browser += r.Calls
 	}
-	u.admin = u.admin || r.MayBeOK() && isAdminTemplate(r.Template)
+	if r.MayBeOK() {
+		u.admin = u.admin || isAdminTemplate(r.Template)
+		if isWrite(r.Method, r.Template) {
+			u.writes += r.Calls
+		}
+	}
 	u.addProgram(r)
+	u.addCaller(r)
+}
+
+// addCaller takes a row down for telling callers apart.
+func (u *usage) addCaller(r traffic.Row) {
+	if r.UserAgent == "" && !r.Source.IsValid() {
+		return // as in addProgram
+	}
+	op := operation{r.Method, r.Template}
+	n, known := u.numbers[op]
+	if !known {
+		n = -1
+		if len(u.numbers) < maxRoutes && u.space.left > 0 {
+			u.space.left--
+			n = len(u.numbers)
+			u.numbers[op] = n
+		}
+	}
+	u.fold.add(r.UserAgent, r.Source, n, r.Calls, r.First, r.Last).note(r.First, r.Last, r.Browser, r.Calls)
 }
 
 func (u *usage) addProgram(r traffic.Row) {

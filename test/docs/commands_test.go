@@ -389,6 +389,11 @@ func TestTheReferenceNamesWhatIsPrinted(t *testing.T) {
 	run([]string{"whoami"}, caller...)
 	run([]string{"logout"}, caller...)
 	run([]string{"keygen", "--out", in("key.pem")})
+	log := `203.0.113.7 - - [23/Nov/2026:12:30:05 +0000] "GET /v1/orders?api_key=topsecret1 HTTP/1.1" 200 512 "-" "curl/8.7.1"` + "\n"
+	if err := os.WriteFile(in("access.log"), []byte(log+"no line\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	run([]string{"observe", "--offline", "--log", in("access.log")})
 	run([]string{"openapi", "rewrite", in("openapi.yaml"), "--out", in("openapi.new.yaml")})
 	for _, args := range [][]string{
 		{"clients", "list"}, {"clients", "show", "shop"}, {"apikeys", "revoke", id, "--dry-run"}, {"apikeys", "revoke", id, "--yes"}, {"apikeys", "block", id, "--yes"},

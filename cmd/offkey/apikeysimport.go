@@ -1,19 +1,27 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"os"
 	"strings"
+
+	"github.com/offkey/offkey/internal/app"
 )
 
 type apikeysImportCmd struct {
 	operatorFlags
-	File   string            `arg:"" type:"path" help:"The list; - is standard input."`
+	File   string            `arg:"" optional:"" type:"path" help:"The list; - is standard input."`
 	Format string            `placeholder:"FORMAT" enum:",csv,jsonl,lines,kong,tyk,apisix,nginx,envoy,aws,unkey,htpasswd" default:"" help:"csv, jsonl, lines, kong, tyk, apisix, nginx, envoy, aws, unkey or htpasswd. Default: whichever it is."`
 	Map    map[string]string `name:"map" aliases:"column" mapsep:"," placeholder:"FIELD=COLUMN,…" help:"Where your list names a column otherwise, as in key=token,owner=tenant. Fields: key, hash, label, owner, contact, scopes, created, expires, enabled, algorithm, salt, prefix, last4, length."`
+
+	SQL        string `name:"sql" placeholder:"QUERY" help:"Read the rows of this query instead of a list."`
+	SQLDSNFile string `name:"sql-dsn-file" type:"path" placeholder:"FILE" help:"Where it is asked: a file with postgres://… or sqlite:///path. Default: OFFKEY_SQL_DSN."`
 
 	Algorithm  string `placeholder:"NAME" help:"What the column hash holds, where it does not say so itself: sha256, sha512, sha384, sha1, md5, or one of them after hmac-. Default: by its form."`
 	SaltFile   string `type:"path" placeholder:"FILE" help:"The salt of all hashes; one for each goes into the column salt."`
@@ -29,7 +37,7 @@ func (apikeysImportCmd) Help() string {
 	return `Examples:
   offkey apikeys import keys.csv --dry-run
   offkey apikeys import kong.yaml --dry-run
-  psql -c "copy (select key, name, owner, email from api_keys) to stdout csv header" | offkey apikeys import -
+  offkey apikeys import --sql "select key, name, owner, email from api_keys" --sql-dsn-file dsn
   offkey apikeys import export.csv --map key=token,owner=tenant
   offkey apikeys import hashes.csv --map hash=digest --algorithm hmac-sha256 --pepper-file pepper.key
   offkey apikeys import keys.csv --follow crm
@@ -53,6 +61,11 @@ type importDoc struct {
 
 // Run imports. Lines that were left out make it fail, after the others are in.
 func (c *apikeysImportCmd) Run(ctx context.Context, t *terminal) error {
+	in, closeIn, err := c.open(ctx, t)
+	if err != nil {
+		return err
+	}
+	defer closeIn()
 	query := parameters("format", c.Format, "dry_run", whenTrue(c.DryRun), "follow", c.Follow, "force", whenTrue(c.Force),
 		"algorithm", c.Algorithm, "salt_last", whenTrue(c.SaltLast))
 	for field, name := range c.Map {
@@ -69,11 +82,6 @@ func (c *apikeysImportCmd) Run(ctx context.Context, t *terminal) error {
 		}
 		headers[name] = base64.StdEncoding.EncodeToString([]byte(text))
 	}
-	in, closeIn, err := t.openInput(c.File)
-	if err != nil {
-		return err
-	}
-	defer closeIn()
 	var raw json.RawMessage
 	if err := c.connect().with(headers).stream(ctx, "POST", "/apikeys/import", query, "application/octet-stream", in, &raw); err != nil {
 		var f *failure
@@ -97,6 +105,38 @@ func (c *apikeysImportCmd) Run(ctx context.Context, t *terminal) error {
 		return failed("lines_left_out", fmt.Sprintf("%s of %d left out", count(left, "line"), d.Lines), "correct them and import the list again: what is in already does not change", nil)
 	}
 	return nil
+}
+
+// open opens the list, or the rows of a query as one.
+func (c *apikeysImportCmd) open(ctx context.Context, t *terminal) (io.Reader, func() error, error) {
+	switch {
+	case c.SQL == "" && c.File == "":
+		return nil, nil, wrongUsage("which list?", "name a file, - for standard input, or a query with --sql")
+	case c.SQL == "":
+		return t.openInput(c.File)
+	case c.File != "":
+		return nil, nil, wrongUsage("both a list and a query are given", "give one of them")
+	}
+	dsn := os.Getenv("OFFKEY_SQL_DSN")
+	if c.SQLDSNFile != "" {
+		text, err := t.readSecretFile(c.SQLDSNFile)
+		if err != nil {
+			return nil, nil, err
+		}
+		dsn = text
+	}
+	if dsn == "" {
+		return nil, nil, wrongUsage("where is the query asked?", "put postgres://… or sqlite:///path into a file and name it with --sql-dsn-file, or set OFFKEY_SQL_DSN")
+	}
+	c.Format = "jsonl"
+	out, in := io.Pipe()
+	go func() { in.CloseWithError(app.WriteTable(ctx, dsn, c.SQL, in)) }()
+	// The first bytes say whether the database answers, before anything is sent.
+	rows := bufio.NewReaderSize(out, 64<<10)
+	if _, err := rows.Peek(1); err != nil && !errors.Is(err, io.EOF) {
+		return nil, nil, failed("sql_failed", "the query cannot be read: "+err.Error(), "try it with psql or sqlite3", nil)
+	}
+	return rows, out.Close, nil
 }
 
 func (d importDoc) print(t *terminal, dryRun bool) {

@@ -184,7 +184,10 @@ func (a *App) use(f *flows) {
 	ctx, stop := context.WithCancel(context.Background())
 	f.stop = stop
 	a.outbox.Use(f.mail)
-	a.running.Go(func() { f.gateway.Run(ctx) })
+	a.running.Go(func() {
+		f.gateway.Run(ctx)
+		f.forget()
+	})
 	before := a.flows.Swap(f)
 	if before == nil {
 		return

@@ -38,15 +38,20 @@ type flows struct {
 	poster    authserver.Poster
 	mail      notify.Settings
 	stop      context.CancelFunc // ends what the gateway does beside calls
+	forget    func()             // closes what the gateway has opened to ask about apikeys
 }
 
 // tokenCacheSize bounds the verified access tokens that are remembered.
 const tokenCacheSize = 50_000
 
 // buildFlows makes the flows of a configuration. Nothing serves yet.
-func (a *App) buildFlows(cfg *config.Loaded) (*flows, error) {
-	f := &flows{cfg: cfg}
-	var err error
+func (a *App) buildFlows(cfg *config.Loaded) (f *flows, err error) {
+	f = &flows{cfg: cfg, forget: func() {}}
+	defer func(made *flows) {
+		if err != nil {
+			made.forget()
+		}
+	}(f)
 	if f.clients, err = a.clientsOf(cfg); err != nil {
 		return nil, err
 	}
@@ -104,6 +109,11 @@ func (a *App) buildGateway(cfg *config.Loaded, f *flows) (*gateway.Gateway, erro
 	if err != nil {
 		return nil, err
 	}
+	recognition, forget, err := a.recognition(cfg)
+	f.forget = forget
+	if err != nil {
+		return nil, err
+	}
 	o := gateway.Options{
 		Upstreams: upstreams, Resource: cfg.Gateway.Resource, Issuer: cfg.Issuer, UpgradePage: upgradePage(cfg),
 		Reader: reader, Pepper: a.data.pepper, Index: a.views.apikeys, Rules: &a.views.rules,
@@ -112,7 +122,7 @@ func (a *App) buildGateway(cfg *config.Loaded, f *flows) (*gateway.Gateway, erro
 			Revocations: a.views.revocations, Now: a.Now, CacheSize: tokenCacheSize,
 		}),
 		Tally:    a.recorder.tally,
-		Learning: a.learning(cfg), Recognition: a.recognition(cfg),
+		Learning: a.learning(cfg), Recognition: recognition,
 		Notice: gateway.Notice{
 			Deprecated: cfg.Migration.Calendar.Deprecated.Time, Sunset: cfg.Migration.Calendar.Sunset.Time,
 			Page: cmp.Or(cfg.Migration.Docs, upgradePage(cfg)),

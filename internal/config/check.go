@@ -261,9 +261,7 @@ func (c *checker) apikeys() {
 		}
 	}
 	for i, k := range c.l.APIKeys.KnownBy {
-		if k.Type == "" {
-			c.add(fmt.Sprintf("apikeys.known_by[%d].type", i), "is missing", "it is upstream or imported")
-		}
+		c.knownBy(fmt.Sprintf("apikeys.known_by[%d]", i), k)
 	}
 }
 

@@ -194,8 +194,15 @@ type Place struct {
 
 // KnownBy is one source of truth about apikeys.
 type KnownBy struct {
-	Type        string `yaml:"type" enum:"upstream,imported" doc:"upstream: learnt from the API's own answers. imported: brought in by an operator."`
-	ValidUnless []int  `yaml:"valid_unless" doc:"Answers by which the API says that an apikey is not valid."`
+	Type        string `yaml:"type" enum:"upstream,imported,http,sql" doc:"upstream: learnt from the API's own answers. imported: brought in by an operator. http, sql: a service or a table is asked about those that nobody knows."`
+	ValidUnless []int  `yaml:"valid_unless" doc:"upstream: answers by which the API says that an apikey is not valid. Default: 401."`
+	// What follows is about http and sql.
+	From    secret.Text `yaml:"from" doc:"http: URL that is asked by GET; 2xx is a yes, and may tell owner, label, contact and scopes as JSON; 401, 403, 404 and 410 are a no. sql: postgres://… or sqlite:///path, best as ${file:PATH}."`
+	Header  string      `yaml:"header" doc:"http: the header that carries the apikey. Default: X-API-Key."`
+	Query   string      `yaml:"query" doc:"sql: a query with one parameter, the apikey, as in select owner, email as contact from api_keys where key_hash = $1. A row is a yes, unless its column enabled says no."`
+	Hashed  bool        `yaml:"hashed" doc:"Ask by SHA-256 of the apikey, in hex, instead of itself."`
+	Keep    Duration    `yaml:"keep" doc:"How long a yes holds before it is asked for again. Default: 5m."`
+	KeepNot Duration    `yaml:"keep_not" doc:"How long a no holds. Default: 1m."`
 }
 
 // Migration is the road.

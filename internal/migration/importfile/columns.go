@@ -78,6 +78,21 @@ func (f File) entryOf(line int, names []string, value func(name string) string) 
 	return e, reference(e.Key)
 }
 
+// About is what a row says about an apikey that is known otherwise, by the usual
+// names.
+func About(row map[string]string) Entry {
+	names := make([]string, 0, len(row))
+	for name := range row {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	f := File{}
+	get := func(field string) string { return strings.TrimSpace(row[f.field(field, names)]) }
+	return Entry{
+		Label: get("label"), Owner: get("owner"), Contact: get("contact"), Scopes: scopesIn(get("scopes")), Disabled: isFalse(get("enabled")),
+	}.bounded()
+}
+
 // hashOf is the hash of a row, with what its columns say about the apikey.
 func (f File) hashOf(get func(field string) string) (*apikey.Hashed, error) {
 	form := f.Hash

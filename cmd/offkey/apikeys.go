@@ -27,6 +27,8 @@ type apikeyDoc struct {
 	Owner     string      `json:"owner"`
 	Stage     string      `json:"stage"`
 	OwnStage  bool        `json:"own_stage"`
+	StageBy   string      `json:"stage_by"`
+	Cohort    string      `json:"cohort"`
 	Enforce   string      `json:"enforce"`
 	Carriers  []string    `json:"carriers"`
 	FirstUsed time.Time   `json:"first_used"`
@@ -231,8 +233,13 @@ func (k apikeyDoc) printCallers(t *terminal) error {
 
 func (k apikeyDoc) print(t *terminal) error {
 	stage := k.Stage
-	if !k.OwnStage {
+	switch k.StageBy {
+	case "all":
 		stage += " (as all)"
+	case "cohort":
+		stage += " (as cohort " + k.Cohort + ")"
+	case "extension":
+		stage += " (by its extension)"
 	}
 	if k.Suspended {
 		stage += ", suspended: whoever vouched for it does no more"

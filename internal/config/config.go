@@ -207,7 +207,7 @@ type KnownBy struct {
 
 // Migration is the road.
 type Migration struct {
-	Stage    apikey.Stage `yaml:"stage" enum:"observe,warn,upgrade_only,retired" doc:"Stage of all apikeys that have none of their own. Set here it is read-only elsewhere; left out, it is observe until offkey stage set says otherwise."`
+	Stage    apikey.Stage `yaml:"stage" enum:"observe,warn,brownout,upgrade_only,retired" doc:"Stage of all apikeys that have none of their own. Set here it is read-only elsewhere; left out, it is observe until offkey stage set says otherwise."`
 	Calendar Calendar     `yaml:"calendar"`
 	Upgrade  string       `yaml:"upgrade" enum:"on,off" doc:"Whether callers may trade an apikey for a client."`
 	Docs     string       `yaml:"docs" doc:"Page about the move for callers; linked from headers and refusals. Default: the issuer's page /upgrade."`

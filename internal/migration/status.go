@@ -2,10 +2,12 @@ package migration
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 
 	"github.com/offkey/offkey/internal/apikey"
+	"github.com/offkey/offkey/internal/policy"
 	"github.com/offkey/offkey/internal/traffic"
 )
 
@@ -50,7 +52,8 @@ func (r *Road) Status(ctx context.Context) (Status, error) {
 	}
 	stage, since := rules.StageOfAll(now)
 	s := Status{Stage: stage, Since: instant(since), APIKeys: APIKeyCount{ByStage: map[string]int{}}}
-	s.Next = sooner(nil, "the announced end of all apikeys", settings.StageUntil, now)
+	s.Next = r.nextOf(rules, now)
+	s.Next = sooner(s.Next, "the announced end of all apikeys", settings.StageUntil, now)
 	var page []string
 	count := func() error {
 		uses, err := r.Store.APIKeyUses(ctx, page)
@@ -88,6 +91,20 @@ func (r *Road) Status(ctx context.Context) (Status, error) {
 	found := forecastOf(days, now)
 	s.Forecast, s.ForecastWhy = found.At, found.Why
 	return s, nil
+}
+
+// nextOf is what the calendar brings next; one that is paused brings nothing.
+func (r *Road) nextOf(rules *policy.Ruleset, now time.Time) (next *NextEvent) {
+	if rules.Paused() {
+		return nil
+	}
+	for _, step := range rules.Steps {
+		next = sooner(next, fmt.Sprintf("stage %s for %s", step.Stage, targetName(step.Cohort, step.Share)), step.At, now)
+	}
+	for _, w := range rules.Windows {
+		next = sooner(next, "a brownout of "+targetName(w.Cohort, w.Share), w.From, now)
+	}
+	return next
 }
 
 func sooner(next *NextEvent, event string, at, now time.Time) *NextEvent {

@@ -51,6 +51,9 @@ var guides = map[string]struct {
 		send:         func(r *http.Request, key string) { r.Header.Set("X-API-Key", key) },
 		readsHeaders: true,
 	},
+	"docs/how-to/plan-a-campaign.md": {send: func(r *http.Request, key string) { r.Header.Set("X-API-Key", key) }},
+	"docs/how-to/brownout.md":        {send: func(r *http.Request, key string) { r.Header.Set("X-API-Key", key) }},
+	"docs/how-to/read-a-plan.md":     {send: func(r *http.Request, key string) { r.Header.Set("X-API-Key", key) }, named: true},
 	"docs/how-to/leaked-key.md": {
 		send:         func(r *http.Request, key string) { r.Header.Set("X-API-Key", key) },
 		readsHeaders: true, named: true, upgraded: true,
@@ -90,7 +93,7 @@ func TestGuides(t *testing.T) {
 			if g.upgraded {
 				binary.JSON(t, nil, "upgrade", "--api", server.Gateway, "--apikey-file", filepath.Join(s.dir, "shop.apikey"), "--name", "shop", "--dir", callers)
 			}
-			s.env = append(s.env, "GATEWAY="+strings.TrimPrefix(server.Gateway, "http://"), "OFFKEY_DATA="+server.Data, "OFFKEY_DIR="+callers)
+			s.env = append(s.env, "GATEWAY="+strings.TrimPrefix(server.Gateway, "http://"), "ISSUER="+strings.TrimPrefix(server.Issuer, "http://"), "OFFKEY_DATA="+server.Data, "OFFKEY_DIR="+callers)
 			s.run(blocksOf(t, page))
 		})
 	}

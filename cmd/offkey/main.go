@@ -62,6 +62,7 @@ type cli struct {
 	Login     loginCmd     `cmd:"" group:"callers" help:"Sign in, to act for yourself."`
 	Logout    logoutCmd    `cmd:"" group:"callers" help:"Sign out."`
 	Whoami    whoamiCmd    `cmd:"" group:"callers" help:"Who token and call act for."`
+	Agent     agentCmd     `cmd:"" group:"callers" help:"Put a token on the calls of a program that cannot change."`
 	Keygen    keygenCmd    `cmd:"" group:"callers" help:"Make a key pair."`
 	Assertion assertionCmd `cmd:"" group:"callers" help:"Print a client assertion, to follow each step by hand."`
 }

@@ -24,7 +24,7 @@ type clientsCreateCmd struct {
 	certificateFlags
 	bindingFlags
 	peopleFlags
-	SecretOut string `type:"path" placeholder:"FILE" help:"Write the secret into a new file for you alone (0600), as --secret-file takes it, and print it nowhere."`
+	SecretOut string `type:"path" placeholder:"FILE" help:"Write the secret into a new file (0600) instead of printing it."`
 	DryRun    bool   `help:"Make nothing, only check."`
 }
 
@@ -38,7 +38,7 @@ func (clientsCreateCmd) Help() string {
   offkey clients create --id cli --name "Acme CLI" --auth none --grant device_code --grant refresh_token --scopes "read:orders"
   offkey clients create --name legacy-job --auth client_secret_basic --scopes "read:orders" --secret-out legacy-job.secret
 
-A secret is made here, printed once to standard output or written to --secret-out, and kept as a hash only. With private_key_jwt nothing secret
+A secret is made here, shown once, and kept as a hash only. With private_key_jwt nothing secret
 ever leaves the caller: it runs ` + "`offkey keygen`" + ` and sends the public half.`
 }
 

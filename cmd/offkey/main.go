@@ -99,12 +99,26 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 	if err != nil {
 		return t.fail(fmt.Errorf("build the command line: %w", err))
 	}
+	args = meant(args)
 	parsed, err := parser.Parse(args)
 	t.JSON = c.JSON || err != nil && slices.Contains(args, "--json")
 	if err != nil {
 		return t.fail(parseFailure(err))
 	}
 	return t.fail(parsed.Run())
+}
+
+// meant are the arguments that people mean who try what most programs know.
+func meant(args []string) []string {
+	switch {
+	case len(args) == 0:
+		return []string{"--help"}
+	case args[0] == "help":
+		return append(slices.Clone(args[1:]), "--help")
+	case args[0] == "--version":
+		return append([]string{"version"}, args[1:]...)
+	}
+	return args
 }
 
 // exit carries kong's wish to end (after --help) out of the parser.

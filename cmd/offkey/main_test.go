@@ -107,7 +107,7 @@ func TestWrongUsage(t *testing.T) {
 		args []string
 		want string
 	}{
-		"no command":                {nil, "expected one of"},
+		"half a command":            {[]string{"people"}, "expected one of"},
 		"unknown command":           {[]string{"upgrad"}, "offkey --help"},
 		"upgrade of nothing":        {[]string{"upgrade"}, "--api"},
 		"two places for the apikey": {[]string{"upgrade", "--api", "https://a.example", "--apikey-stdin", "--apikey-file", "f"}, "can't be used together"},
@@ -137,6 +137,15 @@ func TestHelpIsData(t *testing.T) {
 		r.want(t, exitOK, "Usage: offkey")
 		if r.err != "" || strings.Count(r.out, "\n") > 60 {
 			t.Errorf("%v: stderr %q, %d lines", args, r.err, strings.Count(r.out, "\n"))
+		}
+	}
+}
+
+func TestWhatPeopleTryFirst(t *testing.T) {
+	for typed, says := range map[string]string{"": "Run \"offkey <command> --help\"", "help": "Run \"offkey <command> --help\"", "help people": "People sign in; programs do not.", "--version": "offkey " + version} {
+		r := offkey(t, strings.Fields(typed)...)
+		if r.code != exitOK || !strings.Contains(r.out, says) || r.err != "" {
+			t.Errorf("%q exits with %d and says\n%s%s", typed, r.code, r.out, r.err)
 		}
 	}
 }

@@ -372,6 +372,7 @@ func TestTheReferenceNamesWhatIsPrinted(t *testing.T) {
 		{"stage", "self-extension", "30d"}, {"stage", "exceptions"}, {"clients", "widen", "job", "--scopes", "read:users", "--for", "1d", "--reason", "x"}, {"stage", "exceptions"}, {"stage", "calendar"},
 		{"clients", "list"}, {"clients", "revoke", "job"}, {"clients", "delete", "job", "--yes"},
 		{"people", "groups", "set", "buyers", "--scopes", "read:orders", "--mfa", "any"}, {"people", "groups", "list"},
+		{"scopes", "describe", "read:orders", "see your orders"}, {"people", "service-name", "Harbour Boats"}, {"people", "service-name"},
 		{"people", "invite", "ana", "--email", "ana@example.com", "--groups", "buyers", "--claim", "given_name=Ana"}, {"people", "set", "ana", "--add-group", "admins"},
 		{"people", "list"}, {"people", "reset-password", "ana"}, {"people", "reset-mfa", "ana", "--yes"}, {"people", "sessions", "ana"}, {"people", "revoke", "ana"},
 		{"people", "disable", "ana"}, {"people", "show", "ana"}, {"people", "enable", "ana"}, {"people", "import", in("people.csv")}, {"people", "groups", "delete", "buyers", "--yes"},

@@ -42,6 +42,7 @@ type cli struct {
 	Stage   stageCmd   `cmd:"" group:"road" help:"Move apikeys along the road, or back: set, cohorts, calendar, pause, resume, guards and more."`
 
 	Brownout brownoutCmd `cmd:"" group:"road" help:"Short, announced refusals: now, schedule, list, cancel."`
+	Notify   notifyCmd   `cmd:"" group:"road" help:"What the owners of apikeys are told: preview, send."`
 
 	Leak leakCmd `cmd:"" group:"road" help:"A credential got out: how far it reaches; stop it, tell its owner: list, show, close."`
 

@@ -183,6 +183,7 @@ func (s *Server) endpoints() []endpoint {
 		{"POST /observe/read", s.readLog},
 		{"POST /plan", s.plan},
 		{"POST /stage", s.setStage},
+		{"POST /notify", s.notifyOwners},
 		{"GET /cohorts", s.listCohorts},
 		{"GET /calendar", s.showCalendar},
 		{"DELETE /calendar/steps/{id}", s.cancelStep},

@@ -20,6 +20,8 @@ type Road interface {
 	// Inventory lists a page of apikeys with what they did.
 	Inventory(ctx context.Context, f migration.InventoryFilter) (items []migration.Item, next string, err error)
 	Show(ctx context.Context, id string) (migration.Detail, error)
+	// Tell tells owners what is due.
+	Tell(ctx context.Context, o migration.TellOrder) (migration.TellResult, error)
 	Plan(ctx context.Context, q migration.PlanRequest) (migration.Plan, error)
 	Status(ctx context.Context) (migration.Status, error)
 	BurnDown(ctx context.Context, days int) (migration.BurnDown, error)

@@ -255,6 +255,7 @@ func (a *App) startJobs() {
 		job{"renew views", 500 * time.Millisecond, a.views.repair},
 		job{"tend the campaign", time.Second, a.road.Tend},
 		job{"deliver mail", 2 * time.Second, a.outbox.Deliver},
+		job{"deliver webhooks", 2 * time.Second, a.outbox.DeliverHooks},
 		job{"tend signing keys", time.Minute, a.views.ring.Tend},
 		job{"make signing keys", 200 * time.Millisecond, a.views.ring.TendWanted},
 		job{"tell clients of logouts", time.Second, a.tellLogouts},

@@ -80,7 +80,7 @@ func (a *App) buildRoad(cfg *config.Loaded) (*migration.Road, error) {
 		Issuer: cfg.Issuer, AnyAudience: true, Ring: a.views.ring.Current, Revocations: a.views.revocations, Now: a.Now,
 	})
 	return migration.New(migration.Options{
-		LeakNotifier: a.outbox, VerifyToken: verifier.Verify,
+		LeakNotifier: a.outbox, Postman: a.outbox, VerifyToken: verifier.Verify,
 		Store: a.db, Rules: a.views.rules.Load, Pepper: a.data.pepper, Vouched: a.vouched.At, Now: a.Now,
 		Resource: cfg.Gateway.Resource, Notifier: a.outbox, Log: a.Log, KeepPepper: a.keepPepper, Recognise: a.recognise, APIKey: a.views.apikeys.ByID, Alarm: a.outbox.TellAdmins, OwnerGone: a.ownerGone,
 		Reader:        func() *apikey.Reader { return a.flows.Load().gateway.Reader },

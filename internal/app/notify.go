@@ -22,9 +22,25 @@ func (a *App) openOutbox(cfg *config.Loaded) (err error) {
 	return err
 }
 
+// webhookOf is who is posted what owners are told, nil for nobody.
+func webhookOf(cfg *config.Loaded) (*notify.Webhook, error) {
+	w := cfg.Migration.Webhook
+	if w.URL == "" {
+		return nil, nil
+	}
+	fetcher, err := federation.NewFetcher(federation.Options{AllowPrivate: cfg.Outbound.AllowPrivate, CAFile: cfg.Path(cfg.Outbound.CAFile)})
+	if err != nil {
+		return nil, err
+	}
+	return &notify.Webhook{URL: w.URL, Secret: w.Secret, Post: fetcher.PostJSON}, nil
+}
+
 // mailSettings is how a configuration wants owners to be told.
 func mailSettings(cfg *config.Loaded) (s notify.Settings, err error) {
-	s.Issuer, s.API = cfg.Issuer, cfg.Gateway.Resource
+	s.Issuer, s.API, s.Upgrade = cfg.Issuer, cfg.Gateway.Resource, upgradePage(cfg)
+	if s.Webhook, err = webhookOf(cfg); err != nil {
+		return s, err
+	}
 	if s.From, err = cfg.Sender(); err != nil {
 		return s, fmt.Errorf("email.from %w", err)
 	}

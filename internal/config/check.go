@@ -270,6 +270,14 @@ func (c *checker) migration() {
 	if !cal.Sunset.IsZero() && !cal.Deprecated.IsZero() && cal.Sunset.Before(cal.Deprecated.Time) {
 		c.add("migration.calendar.sunset", "is before migration.calendar.deprecated", "RFC 9745 §4 wants it the same or later")
 	}
+	if w := c.l.Migration.Webhook; w.URL != "" {
+		if u, err := url.Parse(w.URL); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.User != nil {
+			c.add("migration.webhook.url", "is no http URL without a user in it", "")
+		}
+		if len(w.Secret.Reveal()) < 24 {
+			c.add("migration.webhook.secret", "is shorter than 24 characters", "make one with `openssl rand -base64 32`: without it nobody can tell our posts from others")
+		}
+	}
 	if d := c.l.Migration.Docs; d != "" {
 		if u, err := url.Parse(d); err != nil || u.Host == "" {
 			c.add("migration.docs", fmt.Sprintf("is %q, which is no absolute URL", d), "")

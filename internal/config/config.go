@@ -210,7 +210,14 @@ type Migration struct {
 	Stage    apikey.Stage `yaml:"stage" enum:"observe,warn,brownout,upgrade_only,retired" doc:"Stage of all apikeys that have none of their own. Set here it is read-only elsewhere; left out, it is observe until offkey stage set says otherwise."`
 	Calendar Calendar     `yaml:"calendar"`
 	Upgrade  string       `yaml:"upgrade" enum:"on,off" doc:"Whether callers may trade an apikey for a client."`
+	Webhook  Webhook      `yaml:"webhook"`
 	Docs     string       `yaml:"docs" doc:"Page about the move for callers; linked from headers and refusals. Default: the issuer's page /upgrade."`
+}
+
+// Webhook is who is told of what owners are told.
+type Webhook struct {
+	URL    string      `yaml:"url" doc:"Where what owners are told is posted too, as JSON with the signature of Standard Webhooks. Empty: nowhere."`
+	Secret secret.Text `yaml:"secret" doc:"What the signature is made with: whsec_ and base64, or any text of 24 characters or more; best as ${file:PATH}."`
 }
 
 // Calendar are the announced dates.

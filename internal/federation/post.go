@@ -21,6 +21,16 @@ func (f *Fetcher) Post(ctx context.Context, rawURL string, form url.Values) (sta
 	return status, err
 }
 
+// PostJSON sends a document with those headers, likewise.
+func (f *Fetcher) PostJSON(ctx context.Context, rawURL string, header http.Header, body []byte) (status int, err error) {
+	err = f.send(ctx, rawURL, "application/json", string(body), header, func(resp *http.Response) error {
+		status = resp.StatusCode
+		_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, f.options.MaxBytes)) // so that the connection can be used again
+		return nil
+	})
+	return status, err
+}
+
 // Ask sends a form and returns the body of the answer, which must be 200. The
 // error holds nothing that the server sent but its status.
 func (f *Fetcher) Ask(ctx context.Context, rawURL string, form url.Values, header http.Header) (body []byte, err error) {
@@ -38,6 +48,10 @@ func (f *Fetcher) Ask(ctx context.Context, rawURL string, form url.Values, heade
 }
 
 func (f *Fetcher) post(ctx context.Context, rawURL string, form url.Values, header http.Header, read func(*http.Response) error) error {
+	return f.send(ctx, rawURL, "application/x-www-form-urlencoded", form.Encode(), header, read)
+}
+
+func (f *Fetcher) send(ctx context.Context, rawURL, contentType, body string, header http.Header, read func(*http.Response) error) error {
 	client, err := f.clientFor(rawURL)
 	if err != nil {
 		return err
@@ -50,14 +64,14 @@ func (f *Fetcher) post(ctx context.Context, rawURL string, form url.Values, head
 	case <-ctx.Done():
 		return fmt.Errorf("post: too many under way: %w", ctx.Err())
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, rawURL, strings.NewReader(form.Encode()))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, rawURL, strings.NewReader(body))
 	if err != nil {
 		return fmt.Errorf("post: %w", err)
 	}
 	for name, values := range header {
 		req.Header[name] = values
 	}
-	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	req.Header.Set("Content-Type", contentType)
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("User-Agent", "offkey")
 	resp, err := client.Do(req)

@@ -33,6 +33,7 @@ type Store interface {
 	SettingStore
 	LeakStore
 	LogStore
+	TellingStore
 }
 
 // APIKeyStore keeps apikeys.
@@ -103,6 +104,8 @@ type Options struct {
 	OwnerGone func(ctx context.Context, contact string) bool
 	// Notifier is told of every registration; optional.
 	Notifier Notifier
+	// Postman tells owners what becomes of their apikeys; optional.
+	Postman Postman
 	// LeakNotifier is told of leaks; optional.
 	LeakNotifier LeakNotifier
 	// VerifyToken reads an access token of ours, whatever its audience; without it
@@ -127,6 +130,8 @@ type Road struct {
 	logs      *LogReader
 	meter     meter
 	quietSeen time.Time // by Tend, which runs once at a time
+	toldAt    time.Time // likewise
+	toldAllAt time.Time // likewise
 }
 
 // New makes a Road.

@@ -36,6 +36,9 @@ type Settings struct {
 	SMTP   *SMTP  // nil: messages stay in the outbox
 	Issuer string // URL, for the text
 	API    string // URL, for the text
+	// Upgrade is the page for callers, for the text; "": there is none.
+	Upgrade string
+	Webhook *Webhook // nil: nobody is told by one
 }
 
 // Options are what an Outbox works with.
@@ -58,6 +61,7 @@ type Outbox struct {
 	changes  told // of changes of their account, by person
 	signIns  told // of sign-ins, by person
 	mails    *prometheus.CounterVec
+	hooks    *hooks
 
 	delivering sync.Mutex
 	attempts   attempts
@@ -79,6 +83,9 @@ func Open(o Options, s Settings) (*Outbox, error) {
 	}, []string{"result"})}
 	for _, result := range []string{spooled, sent, deferred, failed, dropped, lost, withheld} {
 		x.mails.WithLabelValues(result)
+	}
+	if x.hooks, err = openHooks(o.Folder); err != nil {
+		return nil, err
 	}
 	if o.Metrics != nil {
 		if err := o.Metrics.Register(x.mails); err != nil {

@@ -39,6 +39,7 @@ func (db *DB) Clean(ctx context.Context, now time.Time, limit int) (deleted int,
 			func(limit int) (int64, error) { return x.cleanUnused(now, limit) },
 			func(limit int) (int64, error) { return x.cleanLogs(now, limit) },
 			func(limit int) (int64, error) { return x.cleanDaily(now, limit) },
+			func(limit int) (int64, error) { return x.cleanTold(now, limit) },
 			func(limit int) (int64, error) {
 				return x.exec(`DELETE FROM person_link WHERE (purpose, person_id) IN (SELECT purpose, person_id FROM person_link WHERE expires < ? ORDER BY expires LIMIT ?)`, micros(now), limit)
 			},

@@ -34,6 +34,9 @@ type Store interface {
 	Subscribe(func([]store.Change))
 	ChangesSince(ctx context.Context, seq int64, limit int) ([]store.Change, error)
 
+	Told(ctx context.Context, yield func(apikey.Telling)) error
+	NoteTold(ctx context.Context, told []apikey.Telling, e audit.Event) error
+
 	Client(ctx context.Context, id string) (*client.Client, error)
 	Clients(ctx context.Context, f client.Filter) (clients []*client.Client, next string, err error)
 	CreateClient(ctx context.Context, c *client.Client, e audit.Event) error
@@ -182,6 +185,7 @@ func Run(t *testing.T, open Open) {
 		{"lists of apikeys", testLists},
 		{"leaks", testLeaks},
 		{"leaks on record", testLeakRecords},
+		{"what owners were told", testTold},
 		{"sealed apikeys", testSealed},
 		{"upgrade", testUpgrade},
 		{"routes", testRoutes},

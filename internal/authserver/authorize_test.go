@@ -337,6 +337,16 @@ func TestPrompts(t *testing.T) {
 			t.Error("asked although it is recent enough")
 		}
 	})
+	t.Run("checklist_55 max_age is held against auth_time as the client sees it", func(t *testing.T) {
+		w.t = t
+		w.advance(time.Second - time.Duration(w.now().Nanosecond())) // to a whole second
+		alice.code(usual("prompt", "login"), "pe_alice")
+		w.advance(1200 * time.Millisecond)
+		alice.authorize(usual("max_age", "1", "prompt", "none")).failed("login_required", "")
+		if alice.authorize(usual("max_age", "2", "prompt", "none")).sentTo(redirectURI).Get("code") == "" {
+			t.Error("asked although it is recent enough")
+		}
+	})
 	t.Run("checklist_55 max_age=0 is a sign-in", func(t *testing.T) {
 		w.t = t
 		alice.code(usual("prompt", "login"), "pe_alice")
@@ -354,7 +364,7 @@ func TestPrompts(t *testing.T) {
 		w.add(c)
 		(&visit{p: w}).code(usual("client_id", "fresh"), "pe_alice")
 		q := w.pages.begun[len(w.pages.begun)-1]
-		if want := w.now().Add(-30 * time.Second).Truncate(time.Second); !q.Demand.Since.Equal(want) {
+		if want := w.now().Add(-30 * time.Second); !q.Demand.Since.Equal(want) {
 			t.Errorf("%v, want %v", q.Demand.Since, want)
 		}
 	})

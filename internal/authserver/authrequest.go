@@ -281,7 +281,7 @@ func (q authRequest) demand(now time.Time) session.Demand {
 		Prompt: q.Prompt, ACRValues: q.ACR.Values, Essential: q.ACR.Essential, LoginHint: q.LoginHint, Locales: q.Locales,
 	}
 	if q.MaxAge != nil {
-		d.Since = now.Add(-time.Duration(*q.MaxAge) * time.Second).Truncate(time.Second)
+		d.Since = now.Add(-time.Duration(*q.MaxAge) * time.Second) // not truncated, as auth_time is: a client that reckons with that finds the same
 		if *q.MaxAge == 0 && !slices.Contains(q.Prompt, oauth.PromptNone) && !slices.Contains(q.Prompt, oauth.PromptLogin) {
 			d.Prompt = append(slices.Clone(d.Prompt), oauth.PromptLogin) // OIDC Core §3.1.2.1
 		}

@@ -182,7 +182,9 @@ func (s *Server) begin(w http.ResponseWriter, r *http.Request, d destination, q 
 // newSilentLimiter bounds the codes that a client gets in one session without
 // anybody being asked: each is kept and audited. It is far above what a page that
 // looks whether somebody is signed in needs.
-func newSilentLimiter() *limit.Limiter { return limit.New(1, 5000, 1<<16) }
+func newSilentLimiter(burst int) *limit.Limiter { return limit.New(1, burst, 1<<16) }
+
+const silentBurst = 5000
 
 // checkSilent takes one code that nobody was asked for.
 func (s *Server) checkSilent(c *client.Client, a *session.Answer) error {

@@ -37,3 +37,6 @@ func (s *Server) CodeKey(w http.ResponseWriter, r *http.Request) {
 
 // AllowVouched sets how many clients one software statement may bring.
 func (s *Server) AllowVouched(n int) { s.mostVouched = n }
+
+// AllowSilent sets how many codes come at once without a question.
+func (s *Server) AllowSilent(n int) { s.silent = newSilentLimiter(n) }

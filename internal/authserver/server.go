@@ -186,7 +186,7 @@ func New(o Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("authorization server: %w", err)
 	}
-	s := &Server{options: o, base: strings.TrimSuffix(o.Issuer, "/"), failures: clientauth.NewFailures(o.Limits), compatLog: limit.New(1.0/3600, 1, 1<<10), revokes: limit.New(10, 200, 1<<14), pushes: newPushLimiter(), registrations: newRegistrationLimiter(), silent: newSilentLimiter(), mostVouched: mostVouched, fetches: newFetchLimiter(), leaks: newLeakDoors()}
+	s := &Server{options: o, base: strings.TrimSuffix(o.Issuer, "/"), failures: clientauth.NewFailures(o.Limits), compatLog: limit.New(1.0/3600, 1, 1<<10), revokes: limit.New(10, 200, 1<<14), pushes: newPushLimiter(), registrations: newRegistrationLimiter(), silent: newSilentLimiter(silentBurst), mostVouched: mostVouched, fetches: newFetchLimiter(), leaks: newLeakDoors()}
 	s.auth, err = clientauth.New(clientauth.Options{
 		Issuer: o.Issuer, TokenEndpoint: s.endpoint(pathToken), Clients: o.Clients, Spender: o.Spender, KeySets: o.KeySets, Federation: o.Federation,
 		Failures: s.failures, Now: o.Now, AssertionLife: o.AssertionLife, ClientCAs: o.ClientCAs, Failed: o.Metrics.authFailed, Compat: s.compatUsed, Used: s.usage.note,

@@ -413,6 +413,18 @@ func TestEveryDoorIsShutToWhoMayNotSignIn(t *testing.T) { // checklist_81, check
 	}
 }
 
+func TestAGroupThatBeginsToForbidItShutsEveryDoorOfItsMembers(t *testing.T) {
+	h := newHouse(t)
+	s := h.moveIn("ana")
+	doors := h.doors(s)
+	h.setGroup("staff", func(g *directory.Group) { g.Policy.Interactive = directory.Forbid })
+	for _, d := range doors {
+		if d.enter() {
+			t.Errorf("%s is open", d.name)
+		}
+	}
+}
+
 // A service account is a client: what it proves itself with opens no page, and no
 // token of it is one of a person.
 func TestAServiceAccountHasNoWayToSignIn(t *testing.T) {

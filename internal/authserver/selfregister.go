@@ -52,8 +52,9 @@ const (
 	mostVouched = 100_000
 )
 
-// newRegistrationLimiter bounds how often a source registers on nobody's word.
-func newRegistrationLimiter() *limit.Limiter { return limit.New(1.0/60, 20, 1<<14) }
+// newRegistrationLimiter bounds how often a source registers on nobody's word: a
+// suite of tests registers dozens within minutes.
+func newRegistrationLimiter() *limit.Limiter { return limit.New(1.0/30, 100, 1<<14) }
 
 // identityScopes are about the person alone: every client may ask for them
 // (OIDC Core §5.4, §11).

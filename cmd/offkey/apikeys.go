@@ -14,6 +14,7 @@ type apikeysCmd struct {
 	List   apikeysListCmd   `cmd:"" help:"List the apikeys in use, and what each does."`
 	Show   apikeysShowCmd   `cmd:"" help:"Show one apikey: programs, routes, the scopes it needs."`
 	Import apikeysImportCmd `cmd:"" help:"Bring in apikeys that you know."`
+	Set    apikeysSetCmd    `cmd:"" help:"Say whose apikeys are, and who is told about them."`
 	Map    apikeysMapCmd    `cmd:"" help:"Say which client replaces an apikey."`
 	Extend apikeysExtendCmd `cmd:"" help:"Give an apikey more time, with the reason."`
 	Revoke apikeysRevokeCmd `cmd:"" help:"Retire apikeys."`

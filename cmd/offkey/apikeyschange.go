@@ -11,9 +11,12 @@ import (
 
 type apikeysMapCmd struct {
 	operatorFlags
-	ID     string `arg:"" name:"id" help:"Id of the apikey, a unique beginning of it, or its label."`
+	ID     string `arg:"" optional:"" name:"id" help:"Id of the apikey, a unique beginning of it, or its label."`
 	Client string `xor:"to" placeholder:"CLIENT" help:"The client that replaces it: id, unique beginning or name."`
 	None   bool   `xor:"to" help:"Take the mapping back."`
+	Auto   bool   `xor:"to" help:"All apikeys that have no client, each to the one that fits."`
+	By     string `placeholder:"HOW" enum:",owner,label,csv" default:"" help:"With --auto: owner (the one client of its owner), label (the one client of that name) or csv (a list says)."`
+	File   string `type:"path" placeholder:"FILE" help:"With --by csv: a list with the columns apikey and client; - is standard input."`
 	DryRun bool   `help:"Change nothing."`
 }
 
@@ -21,6 +24,8 @@ func (apikeysMapCmd) Help() string {
 	return `Examples:
   offkey apikeys map ak_019ab --client billing
   offkey apikeys map ak_019ab --none
+  offkey apikeys map --auto --by owner --dry-run
+  offkey apikeys map --auto --by csv --file pairs.csv
 
 Both share rate limits and the subject in the audit from then on. Several apikeys may be mapped to one client.
 ` + "`offkey upgrade`" + ` maps by itself.`
@@ -28,6 +33,12 @@ Both share rate limits and the subject in the audit from then on. Several apikey
 
 // Run maps.
 func (c *apikeysMapCmd) Run(ctx context.Context, t *terminal) error {
+	if c.Auto {
+		return c.mapAll(ctx, t)
+	}
+	if c.ID == "" {
+		return wrongUsage("which apikey?", "give its id, as `offkey apikeys list` shows it, or --auto for all")
+	}
 	if c.Client == "" && !c.None {
 		return wrongUsage("which client replaces it?", "give --client CLIENT, or --none to take the mapping back")
 	}

@@ -112,6 +112,8 @@ func (s *Server) endpoints() []endpoint {
 		{"GET /apikeys/{id}", s.showAPIKey},
 		{"POST /apikeys/lookup", s.lookUpAPIKey},
 		{"POST /apikeys/import", s.importAPIKeys},
+		{"POST /apikeys/map", s.mapAPIKeys},
+		{"PATCH /apikeys", s.describeAPIKeys},
 		{"POST /apikeys/{id}/map", s.mapAPIKey},
 		{"POST /apikeys/{id}/extend", s.extendAPIKey},
 		{"POST /apikeys/{id}/revoke", s.revokeAPIKey},

@@ -27,6 +27,7 @@ type Road interface {
 	BurnDown(ctx context.Context, days int) (migration.BurnDown, error)
 	SetStage(ctx context.Context, c migration.StageChange) (migration.StageResult, error)
 	Campaign
+	MapAll(ctx context.Context, q migration.MapRequest) (migration.MapReport, error)
 	Import(ctx context.Context, o migration.ImportOptions, in io.Reader) (migration.ImportReport, error)
 	// Approve lets a client have what it waits for; nil scopes are all.
 	Approve(ctx context.Context, clientID string, scopes oauth.Scope, actor string) (*client.Client, error)

@@ -363,7 +363,7 @@ func TestTheReferenceNamesWhatIsPrinted(t *testing.T) {
 		{"clients", "create", "--name", "job", "--auth", "client_secret_basic", "--scopes", "read:orders"}, {"clients", "show", "job"},
 		{"clients", "update", "job", "--owner", "Acme"}, {"clients", "rotate", "job"}, {"clients", "disable", "job"}, {"clients", "enable", "job"},
 		{"routes", "test", "GET", "/v1/orders/1", "--client", "job"}, {"routes", "test", "GET", "/v1/orders/1", "--apikey", id}, {"routes", "test", "GET", "/v1/orders/1"},
-		{"apikeys", "map", id, "--client", "job"}, {"apikeys", "extend", id, "--until", "2033-01-31", "--reason", "agreed"},
+		{"apikeys", "set", id, "--owner", "Acme"}, {"apikeys", "map", id, "--client", "job"}, {"apikeys", "extend", id, "--until", "2033-01-31", "--reason", "agreed"},
 		{"scopes", "design"}, {"scopes", "infer"}, {"plan", "retired"}, {"plan", "observe", "--enforce", "on"}, {"stage", "set", "warn", "--apikey", id}, {"stage", "set", "warn", "--all", "--dry-run"},
 		{"stage", "cohorts", "set", "partners", "--owner", "Acme", "--share", "50%"}, {"stage", "cohorts", "set", "quiet", "--unused", "30d", "--dry-run"}, {"stage", "cohorts", "list"},
 		{"stage", "set", "warn", "--cohort", "partners", "--at", "2098-01-01"}, {"stage", "cohorts", "list"}, {"plan", "--at", "2098-01-02", "--cohort", "partners"}, {"stage", "cohorts", "delete", "partners"},

@@ -48,6 +48,10 @@ type cli struct {
 
 	Scan scanCmd `cmd:"" group:"road" help:"Look for leaked credentials in a tree, its git history, logs."`
 
+	Calls callsCmd `cmd:"" group:"road" help:"Who called what, from the recorded calls."`
+
+	Report reportCmd `cmd:"" group:"road" help:"Evidence of how far it is, signed; verify one."`
+
 	OpenAPI openapiCmd `cmd:"" name:"openapi" group:"road" help:"The API's own document: rewrite."`
 
 	Clients clientsCmd `cmd:"" group:"identities" help:"Clients: list, show, create, update, rotate, approve, disable, enable, revoke, delete; registration-token."`

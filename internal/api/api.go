@@ -106,6 +106,8 @@ func (s *Server) endpoints() []endpoint {
 	return []endpoint{
 		{"GET /status", s.status},
 		{"GET /burn-down", s.burnDown},
+		{"GET /report", s.report},
+		{"GET /calls", s.calls},
 		{"GET /doctor", s.examine},
 
 		{"GET /apikeys", s.listAPIKeys},

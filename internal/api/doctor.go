@@ -35,6 +35,7 @@ type Surroundings struct {
 	Secrets   []string // files that hold secrets
 	Issuer    string   // public URL
 	Resource  string   // public URL of the API
+	Version   string   // of offkey
 	Upstreams []DoctorUpstream
 	// HTTP asks the public URLs; nil is a client that trusts what the system
 	// trusts.

@@ -12,6 +12,7 @@ import (
 	"github.com/offkey/offkey/internal/migration"
 	"github.com/offkey/offkey/internal/oauth"
 	"github.com/offkey/offkey/internal/secret"
+	"github.com/offkey/offkey/internal/traffic"
 )
 
 // Road is what the management API asks of package migration. Calls that were
@@ -25,6 +26,10 @@ type Road interface {
 	Plan(ctx context.Context, q migration.PlanRequest) (migration.Plan, error)
 	Status(ctx context.Context) (migration.Status, error)
 	BurnDown(ctx context.Context, days int) (migration.BurnDown, error)
+	// Evidence gathers what there is to show as of a moment; zero is now.
+	Evidence(ctx context.Context, asOf time.Time) (migration.Evidence, error)
+	// CallsOf says what a credential did, nil is all of them.
+	CallsOf(ctx context.Context, c *traffic.Credential, since time.Time) (migration.Calls, error)
 	SetStage(ctx context.Context, c migration.StageChange) (migration.StageResult, error)
 	Campaign
 	MapAll(ctx context.Context, q migration.MapRequest) (migration.MapReport, error)

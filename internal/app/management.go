@@ -27,7 +27,7 @@ func (a *App) verify(raw string) (*token.Verified, error) {
 // surroundings are what doctor looks at besides the store.
 func (a *App) surroundings() api.Surroundings {
 	cfg := a.flows.Load().cfg
-	s := api.Surroundings{DataDir: a.data.path, Issuer: cfg.Issuer, Resource: cfg.Gateway.Resource}
+	s := api.Surroundings{DataDir: a.data.path, Issuer: cfg.Issuer, Resource: cfg.Gateway.Resource, Version: a.Version}
 	if cfg.Secrets.MasterKey.IsZero() {
 		s.Secrets = append(s.Secrets, filepath.Join(a.data.path, "master.key"))
 	}

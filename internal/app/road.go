@@ -2,9 +2,11 @@ package app
 
 import (
 	"context"
+	"time"
 
 	"github.com/offkey/offkey/internal/directory"
 	"github.com/offkey/offkey/internal/migration"
+	"github.com/offkey/offkey/internal/traffic"
 )
 
 // road is the road as operators see it: what was counted is stored before it
@@ -98,4 +100,20 @@ func (r road) BurnDown(ctx context.Context, days int) (migration.BurnDown, error
 		return migration.BurnDown{}, err
 	}
 	return r.Road.BurnDown(ctx, days)
+}
+
+// Evidence implements api.Road.
+func (r road) Evidence(ctx context.Context, asOf time.Time) (migration.Evidence, error) {
+	if err := r.recorder.Flush(ctx); err != nil {
+		return migration.Evidence{}, err
+	}
+	return r.Road.Evidence(ctx, asOf)
+}
+
+// CallsOf implements api.Road.
+func (r road) CallsOf(ctx context.Context, c *traffic.Credential, since time.Time) (migration.Calls, error) {
+	if err := r.recorder.Flush(ctx); err != nil {
+		return migration.Calls{}, err
+	}
+	return r.Road.CallsOf(ctx, c, since)
 }

@@ -244,11 +244,21 @@ func (r *Road) CloseLeak(ctx context.Context, id, reason, actor string, restore 
 		words += ": " + reason
 	}
 	if _, err := r.Store.CloseLeak(ctx, id, actor, leak.OneLine(words), restore, audit.Event{
-		Actor: actor, Action: "leak.closed", Object: id, Detail: map[string]any{"reason": reason, "restored": restore, "replaced_by": report.ReplacedBy},
+		Actor: actor, Action: "leak.closed", Object: id, Detail: closedDetail(before, reason, restore, report.ReplacedBy),
 	}); err != nil {
 		return LeakReport{}, err
 	}
 	return r.ShowLeak(ctx, id)
+}
+
+// closedDetail is what the audit says; evidence reads the stage that an apikey
+// has again.
+func closedDetail(before *leak.Record, reason string, restore bool, replacedBy string) map[string]any {
+	detail := map[string]any{"reason": reason, "restored": restore, "replaced_by": replacedBy}
+	if restore && before.Subject.Kind == leak.KindAPIKey && !before.ContainedAt.IsZero() {
+		detail["apikey"], detail["stage"] = before.Subject.ID, before.Before
+	}
+	return detail
 }
 
 // describeLeak adds to a record how far it reaches and what remains to be done.

@@ -207,3 +207,22 @@ func TestReportsOfStrangersStopOnceAndTellOnce(t *testing.T) {
 		t.Errorf("told only, and yet the stage is %v, %v", k.Stage, err)
 	}
 }
+
+func TestCallsSayWhoCalledWhat(t *testing.T) {
+	w := newWorld(t)
+	w.calls(
+		seen("ak_1", "GET", "/v1/x", 5), seen("ak_1", "GET", "/v1/x", 2, status(401), outcome("denied:apikey_retired"), from("192.0.2.0/24")),
+		seen("ak_1", "GET", "/v1/y", 1, ago(30*time.Hour)), seen("cl_1", "GET", "/v1/x", 9, kind(traffic.KindClient)),
+	)
+	got, err := w.CallsOf(w.ctx, &traffic.Credential{Kind: traffic.KindAPIKey, ID: "ak_1"}, noon.Add(-24*time.Hour))
+	if err != nil || len(got.Calls) != 1 {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	if u := got.Calls[0]; u.Calls != 7 || u.Refused != 2 || u.Statuses["401"] != 2 || u.Statuses["200"] != 5 || !slices.Equal(u.Sources, []string{"203.0.113.0/24", "192.0.2.0/24"}) {
+		t.Errorf("%+v", u)
+	}
+	all, err := w.CallsOf(w.ctx, nil, noon.Add(-48*time.Hour))
+	if err != nil || len(all.Calls) != 3 || all.Calls[0].ID != "cl_1" {
+		t.Errorf("%+v, %v", all, err)
+	}
+}

@@ -34,6 +34,7 @@ type Store interface {
 	LeakStore
 	LogStore
 	TellingStore
+	EvidenceStore
 }
 
 // APIKeyStore keeps apikeys.

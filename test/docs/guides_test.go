@@ -54,6 +54,10 @@ var guides = map[string]struct {
 	"docs/how-to/plan-a-campaign.md": {send: func(r *http.Request, key string) { r.Header.Set("X-API-Key", key) }},
 	"docs/how-to/brownout.md":        {send: func(r *http.Request, key string) { r.Header.Set("X-API-Key", key) }},
 	"docs/how-to/read-a-plan.md":     {send: func(r *http.Request, key string) { r.Header.Set("X-API-Key", key) }, named: true},
+	"docs/how-to/prove-it.md": {
+		send:         func(r *http.Request, key string) { r.Header.Set("X-API-Key", key) },
+		readsHeaders: true, named: true,
+	},
 	"docs/how-to/leaked-key.md": {
 		send:         func(r *http.Request, key string) { r.Header.Set("X-API-Key", key) },
 		readsHeaders: true, named: true, upgraded: true,

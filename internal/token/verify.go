@@ -54,10 +54,12 @@ func NewVerifier(o VerifierOptions) *Verifier {
 	return &Verifier{options: o, cache: newCache(o.CacheSize)}
 }
 
-// Verified is an access token that has been checked: only a Verifier makes one.
+// Verified is an access token that has been checked: only a Verifier and a
+// RemoteVerifier make one.
 type Verified struct {
 	claims Claims
 	keyID  string
+	alg    jose.Algorithm // of a RemoteVerifier
 }
 
 // Claims returns what the token says. Its slices are shared and must not be

@@ -198,7 +198,8 @@ func (w *world) rules() *policy.Ruleset {
 	if err != nil {
 		w.t.Error(err)
 	}
-	rs := policy.Ruleset{Stage: settings.Stage, Enforce: settings.Enforce, ClientEnforce: settings.ClientEnforce, UpstreamVouches: true}
+	rs := settings.Ruleset()
+	rs.UpstreamVouches = true
 	if rs.Stage == apikey.Inherit {
 		rs.Stage = apikey.Observe
 	}

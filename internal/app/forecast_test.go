@@ -32,6 +32,7 @@ type forecast struct {
 // recordedCall is one call as a plan names it, and as it is made again.
 type recordedCall struct {
 	id, method, path, template string
+	how                        string // "", twice: the apikey is sent twice, exchanged: as a token that it is exchanged for
 }
 
 func (c recordedCall) route() string { return c.method + " " + c.template }
@@ -42,13 +43,14 @@ func (c recordedCall) route() string { return c.method + " " + c.template }
 func TestForecastEqualsEnforcement(t *testing.T) {
 	rounds := 24
 	if os.Getenv("OFFKEY_TEST_LONG") == "1" {
-		rounds = 600
+		rounds = 250 // what was recorded is kept for 90 days, and a round takes hours
 	}
 	f := newForecast(t, 20261128)
 	decided, undecided, refused := 0, 0, 0
 	for round := range rounds {
 		f.pass(time.Duration(2+f.rnd.IntN(8)) * time.Hour)
 		f.shuffle()
+		f.pass(2 * time.Second) // tokens say when they were issued in whole seconds, and revocations go by that
 		q, change := f.question()
 		q.At = f.now()
 		asked := f.asked(q)
@@ -71,8 +73,11 @@ func TestForecastEqualsEnforcement(t *testing.T) {
 				undecided++
 				continue
 			}
-			decided++
-			if got := f.made(c); got != want {
+			got := f.made(c)
+			if got == "?" {
+				continue
+			}
+			if decided++; got != want {
 				settings, _ := f.db.Settings(t.Context())
 				k, _ := f.db.APIKey(t.Context(), c.id)
 				t.Fatalf("round %d: %+v: the plan says %q, the gateway answers %q\nquestion %+v\napikey %+v\nsettings %+v", round, c, want, got, q, k, settings)
@@ -181,14 +186,18 @@ func (f *forecast) record() {
 	for _, id := range ids {
 		for _, path := range []string{"/v1/orders", "/v1/orders/7", "/v1/users/active", "/open"} {
 			template := strings.Replace(path, "/7", "/{id}", 1)
-			c := recordedCall{id, []string{"GET", "POST"}[f.rnd.IntN(2)], path, template}
+			c := recordedCall{id: id, method: []string{"GET", "POST"}[f.rnd.IntN(2)], path: path, template: template}
 			if id == "none" || id == "unknown" {
 				c.method = "GET"
 			}
-			f.calls = append(f.calls, c)
-			if got := f.made(c); got != "" {
-				f.Fatalf("%+v is refused in observe: %s", c, got)
-			}
+			f.recorded(c)
+		}
+	}
+	for i, k := range f.keys { // a path of its own for each way, since a plan names callers and routes
+		f.recorded(recordedCall{id: k.ID, method: "GET", path: "/v1/orders/twice", template: "/v1/orders/twice", how: "twice"})
+		f.recorded(recordedCall{id: k.ID, method: "GET", path: "/v1/users/a%2Fb", template: f.recorder.tally.Templates.Of(policy.ParseTarget("/v1/users/a%2Fb").Path)})
+		if i%2 == 0 {
+			f.recorded(recordedCall{id: k.ID, method: "GET", path: "/v1/exchanged", template: "/v1/exchanged", how: "exchanged"})
 		}
 	}
 	if err := f.Flush(f.Context()); err != nil {
@@ -197,11 +206,49 @@ func (f *forecast) record() {
 	f.window = migration.Window{From: f.now().Add(-2 * time.Hour), To: f.now().Add(time.Minute)}
 }
 
-// made makes a call, and returns the code of its refusal, "" if it passed.
+// recorded makes a call that passes, to be recorded.
+func (f *forecast) recorded(c recordedCall) {
+	f.Helper()
+	f.calls = append(f.calls, c)
+	if got := f.made(c); got != "" {
+		f.Fatalf("%+v is refused in observe: %s", c, got)
+	}
+}
+
+// exchanged is a token for an apikey, "" where the apikey opens no exchange any
+// more. What it was exchanged for before falls with it, which other tests hold.
+func (f *forecast) exchanged(value string) string {
+	f.Helper()
+	a := f.form("/token", map[string][]string{
+		"grant_type": {oauth.GrantTokenExchange}, "subject_token": {value}, "subject_token_type": {"urn:offkey:params:token-type:apikey"},
+	})
+	var token struct {
+		AccessToken string `json:"access_token"`
+	}
+	if a.status == 200 {
+		f.decode(a, &token)
+	}
+	return token.AccessToken
+}
+
+// made makes a call, and returns the code of its refusal, "" if it passed, "?" if
+// it could not be made.
 func (f *forecast) made(c recordedCall) string {
 	f.Helper()
 	var headers []string
 	switch value := f.values[c.id]; {
+	case c.how == "exchanged":
+		token := f.exchanged(value)
+		switch k := f.views.apikeys.ByID(c.id); {
+		case token != "":
+		case f.views.rules.Load().StageOf(k, f.now()).OpensUpgrade():
+			return "?" // its calls need no scope under these rules: there is nothing to exchange it for
+		default:
+			return policy.CodeInvalidToken
+		}
+		headers = []string{"Authorization", "Bearer " + token}
+	case c.how == "twice":
+		headers, c.path = []string{"X-API-Key", value}, c.path+"?api_key="+value
 	case value != "":
 		headers = []string{"X-API-Key", value}
 	case f.tokens[c.id] != nil:

@@ -240,3 +240,18 @@ func TestWhatACohortMayBeCalledAndAsk(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func FuzzParseShare(f *testing.F) {
+	for _, seed := range []string{"5%", "0.25%", "100 %", "NaN%", "1e400%", "-0%"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		s, err := ParseShare(text)
+		if err != nil {
+			return
+		}
+		if again, err := ParseShare(s.String()); err != nil || again != s || s < 1 || s > wholeShare {
+			t.Errorf("%q: %d, then %d, %v", text, s, again, err)
+		}
+	})
+}

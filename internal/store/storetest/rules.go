@@ -75,6 +75,30 @@ func testSettings(t *testing.T, open Open) {
 		b.ok(err)
 		b.same("read", got, want)
 	})
+	t.Run("a campaign reads back as it was set, and is gone when it is taken out", func(t *testing.T) {
+		b := setUp(t, open)
+		want := policy.Settings{Stage: apikey.Warn, Campaign: policy.Campaign{
+			Cohorts: []policy.Cohort{
+				{Name: "partners", Match: policy.Match{Owners: []string{"Acme"}, Labels: []string{"a b"}, Prefixes: []string{"sk_"}, Share: 25}, Created: kept(noon)},
+				{Name: "quiet", Match: policy.Match{Named: true, Quiet: true, Chosen: "unused 30d"}},
+			},
+			Steps:   []policy.Step{{Cohort: "partners", Share: 500, Stage: apikey.UpgradeOnly, At: kept(noon.AddDate(0, 1, 0)), Set: kept(noon), ID: "st_1"}, {Stage: apikey.Inherit, At: kept(noon), Done: true}},
+			Windows: []policy.Window{{ID: "br_1", From: kept(noon), To: kept(noon.AddDate(0, 0, 1)), Cohort: "partners", Share: 10, Reason: "x", Began: true}},
+			Pause:   policy.Pause{At: kept(noon), Back: kept(noon.AddDate(0, 0, -1)), By: "os:0", Reason: "support"},
+			Freeze:  kept(noon), Guards: []string{"refused > 5"}, SelfExtension: 86400,
+			Widened: []policy.Widening{{Client: "cl_1", Scopes: oauth.Scope{"a", "b"}, Until: kept(noon), At: kept(noon), By: "os:0"}},
+		}}
+		_, err := b.UpdateSettings(b.ctx(), func(s *policy.Settings) error { *s = want; return nil }, did("x"))
+		b.ok(err)
+		got, err := b.Settings(b.ctx())
+		b.ok(err)
+		b.same("read", got, want)
+		_, err = b.UpdateSettings(b.ctx(), func(s *policy.Settings) error { s.Campaign = policy.Campaign{}; return nil }, did("x"))
+		b.ok(err)
+		got, err = b.Settings(b.ctx())
+		b.ok(err)
+		b.same("taken out", got, policy.Settings{Stage: apikey.Warn})
+	})
 	t.Run("what is taken out is gone, what is left alone stays", func(t *testing.T) {
 		b := setUp(t, open)
 		update := func(change func(*policy.Settings)) policy.Settings {

@@ -14,11 +14,12 @@ import (
 
 // record writes the audit entry of the transition that runs.
 func (x *tx) record(e audit.Event) error {
+	e.Actor, e.Action, e.Object = storable(e.Actor), storable(e.Action), storable(e.Object) // before it is hashed
 	entry, err := x.head.Append(e, x.now)
 	if err != nil {
 		return err
 	}
-	if _, err := x.exec(`INSERT INTO audit_entry (seq, at, actor, action, object, detail, prev, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+	if err := x.later(`INSERT INTO audit_entry (seq, at, actor, action, object, detail, prev, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
 		entry.Seq, micros(entry.At), entry.Actor, entry.Action, entry.Object, string(entry.Detail), entry.Prev[:], entry.Hash[:]); err != nil {
 		return fmt.Errorf("audit entry %d: %w", entry.Seq, err)
 	}
@@ -36,14 +37,23 @@ func (db *DB) Record(ctx context.Context, e audit.Event) error {
 // cut off at the end of the log are missed.
 
 func noteHead(s *session, head audit.Head) error {
-	_, err := s.exec(`INSERT INTO meta (name, value) VALUES ('audit_head', ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value`,
+	return s.later(`INSERT INTO meta (name, value) VALUES ('audit_head', ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value`,
 		fmt.Sprintf("%d %s", head.Seq, head.Hash))
-	return err
 }
 
 func readHead(s *session) (audit.Head, error) {
+	return headBy(s, `SELECT value FROM meta WHERE name = 'audit_head'`)
+}
+
+// takeHead is readHead, and keeps all others from writing until the transaction
+// ends: they meet at this row.
+func takeHead(s *session) (audit.Head, error) {
+	return headBy(s, `SELECT value FROM meta WHERE name = 'audit_head' FOR UPDATE`)
+}
+
+func headBy(s *session, query string) (audit.Head, error) {
 	var value, hash string
-	err := s.one(`SELECT value FROM meta WHERE name = 'audit_head'`, nil, &value)
+	err := s.one(query, nil, &value)
 	if errors.Is(err, sql.ErrNoRows) {
 		return audit.Head{}, nil
 	}

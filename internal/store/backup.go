@@ -14,13 +14,13 @@ import (
 // itself: restoring is putting it in place. It holds hashes of secrets, and
 // signing keys sealed under the master key, which it does not hold.
 func (db *DB) Backup(ctx context.Context, path string) error {
-	if err := db.backup(ctx, path); err != nil {
+	if err := db.engine.backup(ctx, db, path); err != nil {
 		return fmt.Errorf("back up to %s: %w", path, err)
 	}
 	return nil
 }
 
-func (db *DB) backup(ctx context.Context, path string) (err error) {
+func (f dataFile) backup(ctx context.Context, db *DB, path string) (err error) {
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600) // VACUUM INTO takes a file that is empty
 	if err != nil {
 		return err
@@ -33,11 +33,11 @@ func (db *DB) backup(ctx context.Context, path string) (err error) {
 	}()
 	conn, err := db.pool.writers.Conn(ctx) // a connection of its own: those that read may not write elsewhere either
 	if err != nil {
-		return db.file.explain(err)
+		return f.explain(err)
 	}
 	defer conn.Close()
 	if _, err := conn.ExecContext(ctx, `VACUUM INTO ?`, path); err != nil {
-		return db.file.explain(err)
+		return f.explain(err)
 	}
 	if err := file.Sync(); err != nil {
 		return err

@@ -167,7 +167,7 @@ func BenchmarkBusyHour(b *testing.B) {
 			}
 			b.ReportMetric(time.Since(start).Seconds(), "s/"+name)
 		}
-		info, err := os.Stat(db.file.path)
+		info, err := os.Stat(db.engine.(dataFile).path)
 		if err != nil {
 			b.Fatal(err)
 		}

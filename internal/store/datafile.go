@@ -14,27 +14,18 @@ import (
 // lie SQLite's -wal and -shm, and .lock.
 type dataFile struct{ path string }
 
-// parseDSN reads where the data lies.
-func parseDSN(dsn string) (dataFile, error) {
-	scheme, rest, found := strings.Cut(dsn, "://")
-	switch {
-	case !found:
-		rest = dsn
-	case scheme == "sqlite":
-	case scheme == "postgres" || scheme == "postgresql":
-		return dataFile{}, errors.New("storage in PostgreSQL is not in this release: write sqlite:// and the path of a file")
-	default:
-		return dataFile{}, fmt.Errorf("storage %s:// is not known: write sqlite:// and the path of a file", scheme)
-	}
+func parseDataFile(rest string) (engine, error) {
 	if rest == "" || strings.HasSuffix(rest, "/") || strings.HasPrefix(rest, ":memory:") {
-		return dataFile{}, errors.New("storage needs the path of a file, as in sqlite:///var/lib/offkey/offkey.db")
+		return nil, errors.New("storage needs the path of a file, as in sqlite:///var/lib/offkey/offkey.db")
 	}
 	path, err := filepath.Abs(rest)
 	if err != nil {
-		return dataFile{}, fmt.Errorf("storage %s: %w", rest, err)
+		return nil, fmt.Errorf("storage %s: %w", rest, err)
 	}
 	return dataFile{path: path}, nil
 }
+
+func (f dataFile) steps() ([]schemaStep, error) { return schemaSteps() }
 
 // takeDir makes the directory if it is missing, so that nobody else can read
 // it, and follows links: whichever way a process comes to the file, it meets

@@ -53,7 +53,7 @@ func TestWhoeverChangesTheAuditLogPastTheStoreIsFound(t *testing.T) {
 			if err := db.Close(); err != nil {
 				t.Fatal(err)
 			}
-			engine(t, path, mayChangeAudit, tt.statement)
+			byHand(t, path, mayChangeAudit, tt.statement)
 			db = openAt(t, path)
 			if _, _, err := db.VerifyAudit(t.Context()); err == nil || !strings.Contains(err.Error(), tt.verify) {
 				t.Errorf("verified: %v, want %q", err, tt.verify)
@@ -96,7 +96,7 @@ func TestCheckFindsDamage(t *testing.T) {
 	t.Run("between rows", func(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "offkey.db")
 		db := openAt(t, path)
-		engine(t, path, `INSERT INTO sealed_apikey VALUES ('cl_gone', 'api', 'ak_gone', x'00', 0)`)
+		byHand(t, path, `INSERT INTO sealed_apikey VALUES ('cl_gone', 'api', 'ak_gone', x'00', 0)`)
 		if err := db.Check(t.Context()); err == nil || !strings.Contains(err.Error(), "refers to a row") {
 			t.Errorf("got %v", err)
 		}
@@ -104,7 +104,7 @@ func TestCheckFindsDamage(t *testing.T) {
 	t.Run("of the schema", func(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "offkey.db")
 		db := openAt(t, path)
-		engine(t, path, `UPDATE meta SET value = '99' WHERE name = 'schema'`)
+		byHand(t, path, `UPDATE meta SET value = '99' WHERE name = 'schema'`)
 		if err := db.Check(t.Context()); err == nil || !strings.Contains(err.Error(), "version 99") {
 			t.Errorf("got %v", err)
 		}
@@ -175,7 +175,7 @@ func TestABackupThatFailsLeavesNothing(t *testing.T) {
 func TestSettingsOfANewerOffkeyStay(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "offkey.db")
 	db := openAt(t, path)
-	engine(t, path, `INSERT INTO setting VALUES ('of_tomorrow', '{"a":1}')`)
+	byHand(t, path, `INSERT INTO setting VALUES ('of_tomorrow', '{"a":1}')`)
 	for _, enforce := range []policy.Enforce{policy.On, policy.Off} {
 		got, err := db.UpdateSettings(t.Context(), func(s *policy.Settings) error { s.Enforce = enforce; return nil }, did("x"))
 		if err != nil || got.Enforce != enforce {

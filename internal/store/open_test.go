@@ -49,8 +49,8 @@ func refused(t *testing.T, path string) string {
 	return err.Error()
 }
 
-// engine changes a data file past the store.
-func engine(t *testing.T, path string, statements ...string) {
+// byHand changes a data file past the store.
+func byHand(t *testing.T, path string, statements ...string) {
 	t.Helper()
 	db, err := sql.Open("sqlite", path)
 	if err != nil {
@@ -85,7 +85,7 @@ func TestDSN(t *testing.T) {
 		{dsn: "/var/lib/offkey/offkey.db", path: "/var/lib/offkey/offkey.db"},
 		{dsn: "sqlite://data/offkey.db", path: filepath.Join(wd, "data/offkey.db")},
 		{dsn: "offkey.db", path: filepath.Join(wd, "offkey.db")},
-		{dsn: "postgres://offkey@db/offkey", refusal: "PostgreSQL is not in this release"},
+		{dsn: "postgres://offkey@db:port/offkey", refusal: "cannot be read"},
 		{dsn: "mysql://db/offkey", refusal: "mysql:// is not known"},
 		{dsn: "sqlite://", refusal: "needs the path of a file"},
 		{dsn: "", refusal: "needs the path of a file"},
@@ -94,7 +94,8 @@ func TestDSN(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.dsn, func(t *testing.T) {
-			file, err := parseDSN(tt.dsn)
+			place, err := parseDSN(tt.dsn)
+			file, _ := place.(dataFile)
 			switch {
 			case tt.refusal == "" && (err != nil || file.path != tt.path):
 				t.Errorf("got %q, %v", file.path, err)
@@ -224,7 +225,7 @@ func TestADatabaseOfANewerOffkeyIsRefusedAndLeftAlone(t *testing.T) {
 	if err := openAt(t, path).Close(); err != nil {
 		t.Fatal(err)
 	}
-	engine(t, path, `UPDATE meta SET value = '7000' WHERE name = 'schema'`)
+	byHand(t, path, `UPDATE meta SET value = '7000' WHERE name = 'schema'`)
 	before, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -258,9 +259,9 @@ func TestWhatIsNotOursIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	other, meta, broken := filepath.Join(dir, "other.db"), filepath.Join(dir, "meta.db"), filepath.Join(dir, "broken.db")
-	engine(t, other, `CREATE TABLE account (id INTEGER)`)
-	engine(t, meta, `CREATE TABLE meta (name TEXT, value TEXT)`)
-	engine(t, broken, `CREATE TABLE meta (name TEXT, value TEXT)`, `INSERT INTO meta VALUES ('schema', 'x')`)
+	byHand(t, other, `CREATE TABLE account (id INTEGER)`)
+	byHand(t, meta, `CREATE TABLE meta (name TEXT, value TEXT)`)
+	byHand(t, broken, `CREATE TABLE meta (name TEXT, value TEXT)`, `INSERT INTO meta VALUES ('schema', 'x')`)
 	for path, want := range map[string]string{
 		text:   "is not an SQLite database",
 		other:  "database of another program",
@@ -275,7 +276,7 @@ func TestWhatIsNotOursIsRefused(t *testing.T) {
 
 func TestTablesOfABackupToolAreLeftAlone(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "offkey.db")
-	engine(t, path, `CREATE TABLE _litestream_lock (id INTEGER)`)
+	byHand(t, path, `CREATE TABLE _litestream_lock (id INTEGER)`)
 	db := openAt(t, path)
 	create(t, db, "cl_1")
 	if err := db.Check(t.Context()); err != nil {
@@ -359,7 +360,7 @@ func TestWhatWasOnRecordIsCountedByDay(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = s.close() }()
-	if _, err := s.conn.ExecContext(t.Context(), "DELETE FROM daily_calls; --"+counting); err != nil {
+	if err := s.script("DELETE FROM daily_calls; --" + counting); err != nil {
 		t.Fatal(err)
 	}
 	got, err := db.DailyCalls(t.Context(), time.Time{}, time.Time{})

@@ -188,13 +188,13 @@ func TestQueriesGoByIndex(t *testing.T) {
 	}
 	looked := 0
 	explain := func(s *session) {
-		for query := range s.held {
+		for query := range s.conn.(*sqliteConn).held {
 			verb, _, _ := strings.Cut(strings.TrimSpace(query), " ")
 			if verb != "SELECT" && verb != "UPDATE" && verb != "DELETE" {
 				continue
 			}
 			looked++
-			err := (&session{conn: s.conn, held: map[string]*sql.Stmt{}}).each("EXPLAIN QUERY PLAN "+query, make(args, strings.Count(query, "?")), func(scan func(...any) error) error {
+			err := (&sqliteConn{conn: s.conn.(*sqliteConn).conn, held: map[string]*sql.Stmt{}}).each("EXPLAIN QUERY PLAN "+query, make(args, strings.Count(query, "?")), func(scan func(...any) error) error {
 				var id, parent, unused int
 				var step string
 				if err := scan(&id, &parent, &unused, &step); err != nil {

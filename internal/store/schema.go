@@ -1,7 +1,6 @@
 package store
 
 import (
-	"context"
 	"database/sql"
 	"embed"
 	"errors"
@@ -9,6 +8,7 @@ import (
 	"io/fs"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // steps are the numbered steps of the schema, 0001_….sql first. A step only
@@ -51,9 +51,21 @@ func schemaSteps() ([]schemaStep, error) {
 // schemaNewest is the version that this offkey works with.
 func schemaNewest(all []schemaStep) int { return all[len(all)-1].number }
 
-// raiseSchema takes the steps that the file has not had, each in a transaction.
-func raiseSchema(s *session) error {
-	all, err := schemaSteps()
+// raiseSchema takes the steps that the data has not had, each in a transaction.
+// Where several processes begin at one moment, one of them takes a step and the
+// others see that it is taken.
+func raiseSchema(e engine, s *session) (err error) {
+	for range 50 {
+		if err = takeSteps(e, s); err == nil || !e.takenByOther(err) {
+			return err
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	return err
+}
+
+func takeSteps(e engine, s *session) error {
+	all, err := e.steps()
 	if err != nil {
 		return err
 	}
@@ -79,20 +91,19 @@ func raiseSchema(s *session) error {
 // schemaVersion is the last step that the file has had, 0 for a new file.
 func schemaVersion(s *session) (int, error) {
 	var tables, ours int
-	err := s.one(`SELECT count(*), count(CASE WHEN name = 'meta' THEN 1 END) FROM sqlite_schema
-		WHERE type = 'table' AND name NOT LIKE '\_%' ESCAPE '\'`, nil, &tables, &ours) // _… are of backup tools
+	err := s.one(s.words().tables, nil, &tables, &ours)
 	switch {
 	case err != nil:
 		return 0, err
 	case tables == 0:
 		return 0, nil
 	case ours == 0:
-		return 0, errors.New("this is the database of another program: name another file")
+		return 0, errors.New("this is the database of another program: name another one")
 	}
 	var value string
 	err = s.one(`SELECT value FROM meta WHERE name = 'schema'`, nil, &value)
 	if errors.Is(err, sql.ErrNoRows) {
-		return 0, errors.New("this is the database of another program: name another file")
+		return 0, errors.New("this is the database of another program: name another one")
 	}
 	if err != nil {
 		return 0, err
@@ -106,19 +117,38 @@ func schemaVersion(s *session) (int, error) {
 
 // takeStep runs the statements of a step and notes its number.
 func takeStep(s *session, number int, text string) (err error) {
-	script := func(text string, a ...any) {
+	script := func(text string) {
 		if err == nil {
-			_, err = s.conn.ExecContext(context.Background(), text, a...)
+			err = s.script(text)
 		}
 	}
-	script(`BEGIN IMMEDIATE`)
-	script(`CREATE TABLE IF NOT EXISTS meta (name TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID`)
+	script(s.words().begin)
+	script(s.words().meta)
+	if taken, takenErr := s.tookStep(number, err); taken || takenErr != nil {
+		return errors.Join(takenErr, s.script(`ROLLBACK`))
+	}
 	script(text)
-	script(`INSERT INTO meta (name, value) VALUES ('schema', ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value`, strconv.Itoa(number))
+	if err == nil {
+		_, err = s.exec(`INSERT INTO meta (name, value) VALUES ('schema', ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value`, strconv.Itoa(number))
+	}
 	script(`COMMIT`)
 	if err != nil {
-		_, rollbackErr := s.conn.ExecContext(context.Background(), `ROLLBACK`)
-		err = errors.Join(err, rollbackErr)
+		err = errors.Join(err, s.script(`ROLLBACK`))
 	}
 	return err
+}
+
+// tookStep reports whether another process has taken a step meanwhile. Who asks
+// holds the row of the version from then on.
+func (s *session) tookStep(number int, before error) (taken bool, err error) {
+	if before != nil || !s.words().shared {
+		return false, nil
+	}
+	var value string
+	err = s.one(`SELECT value FROM meta WHERE name = 'schema' FOR UPDATE`, nil, &value)
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, nil
+	}
+	version, _ := strconv.Atoi(value)
+	return version >= number, err
 }

@@ -70,6 +70,9 @@ func (db *DB) SpendProof(ctx context.Context, jkt, jti string, expires time.Time
 }
 
 func (db *DB) spend(ctx context.Context, id assertion, expires time.Time) (fresh bool, err error) {
+	if db.spender != nil {
+		return db.spender.spend(ctx, spending{id, wholeMinute(expires)})
+	}
 	err = db.changeInMemory(ctx, func(x *tx) (err error) {
 		fresh, err = x.w.spent.spend(id, expires)
 		return err
@@ -85,8 +88,13 @@ func (s *spent) spend(id assertion, expires time.Time) (fresh bool, err error) {
 		return false, fmt.Errorf("%w: %d are live", errSpentFull, len(s.live))
 	}
 	s.live[id] = struct{}{}
-	s.now = append(s.now, spending{id, micros(expires.Truncate(time.Minute).Add(time.Minute))})
+	s.now = append(s.now, spending{id, wholeMinute(expires)})
 	return true, nil
+}
+
+// wholeMinute is the next, so that many expire together.
+func wholeMinute(expires time.Time) int64 {
+	return micros(expires.Truncate(time.Minute).Add(time.Minute))
 }
 
 // flush writes what the transaction has spent.
@@ -146,6 +154,9 @@ func scanAssertions(scan func(...any) error, others ...any) (ids []assertion, er
 // cleanSpent forgets about limit jti that have expired at now, and returns how
 // many.
 func (x *tx) cleanSpent(now time.Time, limit int) (deleted int, err error) {
+	if x.w.shared != nil {
+		return x.cleanSpentJTI(now, limit)
+	}
 	type row struct {
 		seq int64
 		ids []assertion

@@ -64,24 +64,28 @@ func (f dataFile) dsn(readOnly bool) string {
 	return "file:" + path + "?" + q.Encode()
 }
 
-// pool is the connections to one file: one that writes, some that read, and
-// more for what takes long.
-type pool struct {
-	writers, readers *sql.DB
-	writing          *session
-	idle             chan *session // those that read and are not lent
-	reading          int           // how many there are
-}
-
-func openPool(ctx context.Context, file dataFile) (*pool, error) {
-	p := &pool{idle: make(chan *session, min(max(runtime.GOMAXPROCS(0), 2), 8))}
-	if err := p.open(ctx, file); err != nil {
-		return nil, errors.Join(err, p.close())
+// open takes the file for this process alone, and connects.
+func (f dataFile) open(ctx context.Context) (engine, *pool, error) {
+	f, err := f.takeDir()
+	if err != nil {
+		return f, nil, err
 	}
-	return p, nil
+	lock, err := f.lock()
+	if err != nil {
+		return f, nil, err
+	}
+	p := &pool{idle: make(chan *session, min(max(runtime.GOMAXPROCS(0), 2), 8)), lock: lock}
+	if err := p.openFile(ctx, f); err != nil {
+		return f, nil, errors.Join(f.explain(err), p.close())
+	}
+	return f, p, nil
 }
 
-func (p *pool) open(ctx context.Context, file dataFile) (err error) {
+// openFile does what the lock is needed for.
+func (p *pool) openFile(ctx context.Context, file dataFile) (err error) {
+	if err := file.takeFile(); err != nil {
+		return err
+	}
 	if p.writers, err = openEngine(file.dsn(false)); err != nil {
 		return err
 	}
@@ -127,80 +131,32 @@ func openEngine(dsn string) (*sql.DB, error) {
 	return db, nil
 }
 
-// close waits for the sessions that are lent.
-func (p *pool) close() error {
-	var errs []error
-	for ; p.reading > 0; p.reading-- {
-		errs = append(errs, (<-p.idle).close())
-	}
-	if p.writing != nil {
-		errs = append(errs, p.writing.close())
-	}
-	for _, db := range []*sql.DB{p.readers, p.writers} { // the last to close folds the WAL into the file
-		if db != nil {
-			errs = append(errs, db.Close())
-		}
-	}
-	return errors.Join(errs...)
-}
-
-// view lends a reading session to read. Waiting for one ends with ctx; reading,
-// which is short, does not.
-func (db *DB) view(ctx context.Context, read func(*session) error) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	select {
-	case <-db.writer.closing:
-		return ErrClosed
-	default:
-	}
-	select {
-	case s := <-db.pool.idle:
-		defer func() { db.pool.idle <- s }()
-		return read(s)
-	case <-db.writer.closing:
-		return ErrClosed
-	case <-ctx.Done():
-		return fmt.Errorf("%w: %w", ErrBusy, context.Cause(ctx))
-	}
-}
-
-// snapshot is view for readings of several statements that must agree.
-func (db *DB) snapshot(ctx context.Context, read func(*session) error) error {
-	return db.view(ctx, func(s *session) (err error) {
-		if _, err := s.exec("BEGIN"); err != nil {
-			return err
-		}
-		defer func() {
-			_, endErr := s.exec("ROLLBACK")
-			err = errors.Join(err, endErr)
-		}()
-		return read(s)
-	})
-}
-
-// session is one connection and the statements held on it, for one goroutine
-// at a time. Its statements are never interrupted: an interrupted writer would
-// leave a transaction half way.
-type session struct {
+// sqliteConn is a connection and the statements held on it. Its statements are
+// never interrupted: an interrupted writer would leave a transaction half way.
+type sqliteConn struct {
 	conn *sql.Conn
 	held map[string]*sql.Stmt
 }
 
-// args are what a statement's question marks stand for.
-type args []any
+var sqliteWords = &dialect{
+	begin: "BEGIN IMMEDIATE", beginReading: "BEGIN",
+	tables: `SELECT count(*), count(CASE WHEN name = 'meta' THEN 1 END) FROM sqlite_schema
+		WHERE type = 'table' AND name NOT LIKE '\_%' ESCAPE '\'`, // _… are of backup tools
+	meta: `CREATE TABLE IF NOT EXISTS meta (name TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID`,
+}
+
+func (s *sqliteConn) words() *dialect { return sqliteWords }
 
 func newSession(ctx context.Context, db *sql.DB) (*session, error) {
 	conn, err := db.Conn(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return &session{conn: conn, held: map[string]*sql.Stmt{}}, nil
+	return &session{&sqliteConn{conn: conn, held: map[string]*sql.Stmt{}}}, nil
 }
 
 // close gives the connection back to its database, to be closed with it.
-func (s *session) close() error {
+func (s *sqliteConn) close() error {
 	var errs []error
 	for _, stmt := range s.held {
 		errs = append(errs, stmt.Close())
@@ -209,7 +165,7 @@ func (s *session) close() error {
 }
 
 // stmt prepares query once. Its texts are constants of this package.
-func (s *session) stmt(query string) (*sql.Stmt, error) {
+func (s *sqliteConn) stmt(query string) (*sql.Stmt, error) {
 	if stmt := s.held[query]; stmt != nil {
 		return stmt, nil
 	}
@@ -222,7 +178,7 @@ func (s *session) stmt(query string) (*sql.Stmt, error) {
 }
 
 // exec runs a statement and returns how many rows it has changed.
-func (s *session) exec(query string, a ...any) (int64, error) {
+func (s *sqliteConn) exec(query string, a ...any) (int64, error) {
 	stmt, err := s.stmt(query)
 	if err != nil {
 		return 0, err
@@ -235,7 +191,7 @@ func (s *session) exec(query string, a ...any) (int64, error) {
 }
 
 // one reads a single row, or returns sql.ErrNoRows.
-func (s *session) one(query string, a args, dest ...any) error {
+func (s *sqliteConn) one(query string, a args, dest ...any) error {
 	stmt, err := s.stmt(query)
 	if err != nil {
 		return err
@@ -244,7 +200,7 @@ func (s *session) one(query string, a args, dest ...any) error {
 }
 
 // each calls read for every row.
-func (s *session) each(query string, a args, read func(scan func(...any) error) error) error {
+func (s *sqliteConn) each(query string, a args, read func(scan func(...any) error) error) error {
 	stmt, err := s.stmt(query)
 	if err != nil {
 		return err
@@ -262,6 +218,17 @@ func (s *session) each(query string, a args, read func(scan func(...any) error) 
 	return rows.Err()
 }
 
+// later is exec: a statement costs no way to a server that could be shared.
+func (s *sqliteConn) later(query string, a ...any) error {
+	_, err := s.exec(query, a...)
+	return err
+}
+
+func (s *sqliteConn) script(text string) error {
+	_, err := s.conn.ExecContext(context.Background(), text)
+	return err
+}
+
 // code is SQLite's primary result code of an error, 0 of any other.
 func code(err error) int {
 	if e, ok := errors.AsType[*sqlite.Error](err); ok {
@@ -272,10 +239,17 @@ func code(err error) int {
 
 // endsTransaction reports whether SQLite may have rolled back all of the
 // transaction that err happened in, and not its statement alone.
-func endsTransaction(err error) bool {
+func (f dataFile) endsTransaction(err error) bool {
 	c := code(err)
 	return c != 0 && c != sqlite3.SQLITE_CONSTRAINT
 }
+
+// again is never: nobody else writes.
+func (f dataFile) again(error) bool { return false }
+
+func (f dataFile) takenByOther(error) bool { return false }
+
+func (f dataFile) String() string { return f.path }
 
 // explain says what an error of the engine means for whoever runs offkey.
 func (f dataFile) explain(err error) error {

@@ -15,7 +15,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"slices"
 	"sync"
 	"time"
@@ -38,6 +37,9 @@ var (
 	ErrInUse = errors.New("data file is in use")
 	// ErrNewer is a data file of a later release.
 	ErrNewer = errors.New("data file is of a newer offkey")
+	// ErrUnavailable is a database that does not answer. It is asked again with
+	// the next call.
+	ErrUnavailable = errors.New("the database does not answer")
 	// ErrChangesGone is a place in the change log that has been cleaned away:
 	// whoever stopped there loads everything anew.
 	ErrChangesGone = errors.New("changes since then are no longer kept")
@@ -76,74 +78,67 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// DB is an open data file. Safe for concurrent use.
+// DB is an open store. Safe for concurrent use.
 type DB struct {
-	file    dataFile
+	engine  engine
 	options Options
-	lock    *os.File
 	pool    *pool
 	writer  *writer
+	spender *spender // where several processes write
 
 	closing sync.Once
 	closed  error
 }
 
-// Open opens the data file and brings its schema up to date, or makes a new
-// one. Its errors say what to do about them.
+// Open opens the data and brings its schema up to date, or begins with none. Its
+// errors say what to do about them.
 func Open(ctx context.Context, o Options) (*DB, error) {
 	o = o.withDefaults()
-	file, err := parseDSN(o.DSN)
+	engine, err := parseDSN(o.DSN)
 	if err != nil {
 		return nil, err
 	}
-	db, err := open(ctx, file, o)
+	db, err := open(ctx, engine, o)
 	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", file.path, err)
+		return nil, fmt.Errorf("open %s: %w", engine, err)
 	}
 	return db, nil
 }
 
-func open(ctx context.Context, file dataFile, o Options) (*DB, error) {
-	file, err := file.takeDir()
+func open(ctx context.Context, engine engine, o Options) (*DB, error) {
+	engine, pool, err := engine.open(ctx)
 	if err != nil {
 		return nil, err
 	}
-	lock, err := file.lock()
-	if err != nil {
-		return nil, err
-	}
-	db := &DB{file: file, options: o, lock: lock}
-	if err := db.start(ctx); err != nil {
-		return nil, errors.Join(file.explain(err), lock.Close())
+	db := &DB{engine: engine, options: o, pool: pool}
+	if err := db.start(); err != nil {
+		return nil, errors.Join(engine.explain(err), pool.close())
 	}
 	return db, nil
 }
 
-// start does what the lock is needed for.
-func (db *DB) start(ctx context.Context) (err error) {
-	if err := db.file.takeFile(); err != nil {
+func (db *DB) start() error {
+	if err := raiseSchema(db.engine, db.pool.writing); err != nil {
 		return err
 	}
-	if db.pool, err = openPool(ctx, db.file); err != nil {
-		return err
-	}
-	if err := raiseSchema(db.pool.writing); err != nil {
-		return errors.Join(err, db.pool.close())
-	}
-	db.writer = newWriter(db.pool.writing, db.file, db.options)
+	db.writer = newWriter(db.pool.writing, db.engine, db.options)
 	if err := db.writer.spent.load(db.pool.writing); err != nil {
-		return errors.Join(err, db.pool.close())
+		return err
 	}
 	go db.writer.work()
+	if d, ok := db.engine.(database); ok {
+		db.spender = newSpender(d.session(), d)
+		go db.spender.work()
+	}
 	return nil
 }
 
 // Close finishes the transitions that are waiting, refuses new ones and closes
-// the file.
+// the connections.
 func (db *DB) Close() error {
 	db.closing.Do(func() {
 		db.writer.stop()
-		db.closed = errors.Join(db.pool.close(), db.lock.Close())
+		db.closed = errors.Join(db.spender.stop(), db.pool.close())
 	})
 	return db.closed
 }

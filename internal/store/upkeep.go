@@ -62,29 +62,37 @@ func (db *DB) Clean(ctx context.Context, now time.Time, limit int) (deleted int,
 	return deleted, err
 }
 
-// Check reads the whole file and reports the first thing that is wrong with it:
-// the engine's own structures, references between rows, the schema's version,
-// the end of the audit log. It takes as long as reading the file; others go on.
+// Check reads what can be damaged and reports the first thing that is wrong with
+// it: the engine's own structures and references between rows, where the engine
+// does not see to that itself, the schema's version, the end of the audit log. It
+// takes as long as reading the file; others go on.
 func (db *DB) Check(ctx context.Context) error {
+	if err := db.engine.check(ctx, db); err != nil {
+		return err
+	}
+	return errors.Join(db.checkSchema(ctx), db.checkAuditEnd(ctx))
+}
+
+func (f dataFile) check(ctx context.Context, db *DB) error {
 	conn, err := db.pool.readers.Conn(ctx)
 	if err != nil {
-		return db.file.explain(err)
+		return f.explain(err)
 	}
 	defer conn.Close()
 	var verdict string
 	if err := conn.QueryRowContext(ctx, `PRAGMA integrity_check(1)`).Scan(&verdict); err != nil {
-		return db.file.explain(err)
+		return f.explain(err)
 	}
 	if verdict != "ok" {
-		return fmt.Errorf("%s is damaged: restore a backup: %s", db.file.path, verdict)
+		return fmt.Errorf("%s is damaged: restore a backup: %s", f.path, verdict)
 	}
 	var table, parent sql.NullString
 	var row, rule sql.NullInt64
 	err = conn.QueryRowContext(ctx, `PRAGMA foreign_key_check`).Scan(&table, &row, &parent, &rule)
 	if !errors.Is(err, sql.ErrNoRows) {
-		return errors.Join(err, fmt.Errorf("%s is damaged: restore a backup: a row of %s refers to a row of %s that is not there", db.file.path, table.String, parent.String))
+		return errors.Join(err, fmt.Errorf("%s is damaged: restore a backup: a row of %s refers to a row of %s that is not there", f.path, table.String, parent.String))
 	}
-	return errors.Join(db.checkSchema(ctx), db.checkAuditEnd(ctx))
+	return nil
 }
 
 func (db *DB) checkSchema(ctx context.Context) error {

@@ -25,7 +25,7 @@ const (
 // writer runs transitions, one at a time, on its own goroutine.
 type writer struct {
 	session *session
-	file    dataFile
+	engine  engine
 	now     func() time.Time
 	life    time.Duration // of the longest-lived token
 	log     *slog.Logger
@@ -38,17 +38,23 @@ type writer struct {
 	subscribing sync.Mutex
 	subscribers []func([]Change)
 
+	*shared // of the engine that several processes write to, or nil
+
 	head      audit.Head // of the last commit
 	headKnown bool       // false: read it again
+	away      bool       // nobody answered lately
 	words     words
 	spent     spent
 }
 
-func newWriter(s *session, file dataFile, o Options) *writer {
+func newWriter(s *session, engine engine, o Options) *writer {
 	w := &writer{
-		session: s, file: file, now: o.Now, life: o.TokenLife, log: o.Log,
+		session: s, engine: engine, now: o.Now, life: o.TokenLife, log: o.Log,
 		queue: make(chan *transition, maxQueue), closing: make(chan struct{}), stopped: make(chan struct{}),
 		spent: spent{most: maxSpent},
+	}
+	if s.words().shared {
+		w.shared = newShared()
 	}
 	w.stop = sync.OnceFunc(func() {
 		close(w.closing)
@@ -188,17 +194,22 @@ func (w *writer) take(batch []*transition) []*transition {
 	}
 }
 
+// How often a transaction is tried that meets others, and for how long one whose
+// connection is lost: a database that restarts, or another that takes its place,
+// is back by then or the callers are told.
+const (
+	maxTries = 10
+	patience = 5 * time.Second
+)
+
 // settle commits a batch, tells the subscribers and answers the callers. Where
 // the batch cannot be committed as a whole, its transitions are tried one by
 // one, so that none fails for what another did.
 func (w *writer) settle(batch []*transition) {
-	if err := w.commit(batch); err != nil {
-		w.abandon()
+	if err := w.commitAgain(batch); err != nil {
 		for i, t := range batch {
-			if t.err = err; len(batch) > 1 {
-				if t.err = w.commit(batch[i : i+1]); t.err != nil {
-					w.abandon()
-				}
+			if t.err = err; len(batch) > 1 && !w.away {
+				t.err = w.commitAgain(batch[i : i+1])
 			}
 		}
 	}
@@ -213,7 +224,7 @@ func (w *writer) settle(batch []*transition) {
 	}
 	for _, t := range batch {
 		if t.err != nil {
-			t.err = w.file.explain(t.err)
+			t.err = w.engine.explain(t.err)
 		}
 		close(t.done)
 	}
@@ -223,15 +234,11 @@ func (w *writer) settle(batch []*transition) {
 // fails by itself has its error in err and is rolled back alone; an error
 // returned is the whole batch's, which must be abandoned.
 func (w *writer) commit(batch []*transition) error {
-	if _, err := w.session.exec("BEGIN IMMEDIATE"); err != nil {
-		return err
-	}
-	if !w.headKnown {
-		head, err := readHead(w.session)
-		if err != nil {
-			return err
+	if happened, err := w.begin(); happened || err != nil {
+		if err == nil {
+			w.settled(batch, w.head)
 		}
-		w.head, w.headKnown = head, true
+		return err
 	}
 	head := w.head
 	for _, t := range batch {
@@ -251,10 +258,16 @@ func (w *writer) commit(batch []*transition) error {
 			return err
 		}
 	}
-	if _, err := w.session.exec("COMMIT"); err != nil {
+	if err := w.finish(batch); err != nil {
 		return err
 	}
-	w.head = head
+	w.settled(batch, head)
+	return nil
+}
+
+// settled makes true in memory what is on the disk.
+func (w *writer) settled(batch []*transition, head audit.Head) {
+	w.head, w.away = head, false
 	w.spent.committed()
 	for _, t := range batch {
 		if t.err == nil {
@@ -263,7 +276,6 @@ func (w *writer) commit(batch []*transition) error {
 			}
 		}
 	}
-	return nil
 }
 
 // attempt runs one transition of a batch. It returns an error if the whole
@@ -277,22 +289,20 @@ func (w *writer) attempt(t *transition, x *tx, alone bool) error {
 		t.err = guarded(t, x)
 		return nil
 	}
-	if _, err := w.session.exec("SAVEPOINT transition"); err != nil {
+	if err := w.session.later("SAVEPOINT transition"); err != nil {
 		return err
 	}
 	if t.err = guarded(t, x); t.err == nil {
-		_, err := w.session.exec("RELEASE transition")
-		return err
+		return w.session.later("RELEASE transition")
 	}
 	w.words.forget()
-	if endsTransaction(t.err) {
+	if w.engine.endsTransaction(t.err) {
 		return t.err
 	}
 	if _, err := w.session.exec("ROLLBACK TO transition"); err != nil {
 		return err
 	}
-	_, err := w.session.exec("RELEASE transition")
-	return err
+	return w.session.later("RELEASE transition")
 }
 
 // errPanic is a defect of offkey, found in a transition.

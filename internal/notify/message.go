@@ -5,6 +5,7 @@ import (
 	"mime"
 	"mime/quotedprintable"
 	"net/mail"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -41,11 +42,26 @@ func (m message) bytes() []byte {
 	writeField(&b, "Auto-Submitted", "auto-generated") // RFC 3834 §5
 	writeField(&b, "MIME-Version", "1.0")
 	writeField(&b, "Content-Type", "text/plain; charset=utf-8")
-	writeField(&b, "Content-Transfer-Encoding", "quoted-printable")
+	encoding, body := encoded(m.text)
+	writeField(&b, "Content-Transfer-Encoding", encoding)
 	b.WriteString("\r\n")
-	b.Write(quoted(m.text))
+	b.Write(body)
 	return b.Bytes()
 }
+
+// encoded is a text as it stands in a message: as it is where that is plain ASCII
+// in lines that may be so long (RFC 5322 §2.1.1), so that a link in a file can be
+// copied out of it; else as quoted-printable.
+func encoded(text string) (encoding string, body []byte) {
+	for line := range strings.SplitSeq(text, "\n") {
+		if len(line) > 990 || strings.ContainsFunc(line, func(c rune) bool { return c < ' ' || c > '~' }) || strings.HasSuffix(line, " ") {
+			return "quoted-printable", quoted(text)
+		}
+	}
+	return plainEncoding, []byte(strings.ReplaceAll(text, "\n", "\r\n"))
+}
+
+const plainEncoding = "7bit"
 
 // quoted is a text as quoted-printable (RFC 2045 §6.7), ended by CRLF.
 func quoted(text string) []byte {
@@ -139,5 +155,11 @@ func withNote(raw []byte, note string) []byte {
 	if !ok {
 		return raw
 	}
-	return bytes.Join([][]byte{head, []byte("\r\n\r\n"), quoted(note), body}, nil)
+	noted := slices.Concat(quoted(note), body)
+	if bytes.Contains(head, []byte("\r\nContent-Transfer-Encoding: "+plainEncoding)) {
+		var encoding string
+		encoding, noted = encoded(note + strings.ReplaceAll(string(body), "\r\n", "\n"))
+		head, _, _ = bytes.Cut(withField(raw, "Content-Transfer-Encoding", encoding), []byte("\r\n\r\n"))
+	}
+	return slices.Concat(head, []byte("\r\n\r\n"), noted)
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/offkey/offkey/internal/apikey"
 	"github.com/offkey/offkey/internal/client"
+	"github.com/offkey/offkey/internal/directory"
 	"github.com/offkey/offkey/internal/oauth"
 )
 
@@ -49,11 +50,19 @@ func opened(t testing.TB, raw []byte) (header mail.Header, subject, text string)
 	if subject, err = new(mime.WordDecoder).DecodeHeader(m.Header.Get("Subject")); err != nil {
 		t.Fatal(err)
 	}
-	body, err := io.ReadAll(quotedprintable.NewReader(m.Body))
+	body, err := io.ReadAll(decoded(m))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return m.Header, subject, strings.ReplaceAll(string(body), "\r\n", "\n")
+}
+
+// decoded is the text of a message as its reader has it.
+func decoded(m *mail.Message) io.Reader {
+	if m.Header.Get("Content-Transfer-Encoding") == "quoted-printable" {
+		return quotedprintable.NewReader(m.Body)
+	}
+	return m.Body
 }
 
 func told1(t testing.TB, k *apikey.Key, c *client.Client) []byte {
@@ -234,6 +243,30 @@ func TestTheFileIsReadableAsItIs(t *testing.T) {
 	} {
 		if bytes.Contains(raw, []byte("=\r\n")) {
 			t.Errorf("a line is broken:\n%s", raw)
+		}
+	}
+}
+
+func TestALinkCanBeCopiedOutOfTheFile(t *testing.T) {
+	w := newWorld(t, nil)
+	link := "https://auth.example.com/reset?token=offkey_li_" + strings.Repeat("abcdefghij", 6)
+	for _, language := range []string{"en", "de"} {
+		if err := w.PersonLink(t.Context(), &directory.Person{ID: "pe_1", Name: "ana", Email: "ana@example.com"}, directory.Link{Purpose: directory.ForReset}, link, language); err != nil {
+			t.Fatal(err)
+		}
+	}
+	english, german := w.file(w.files()[0]), w.file(w.files()[1])
+	if !bytes.Contains(english, []byte("\r\n  "+link+"\r\n")) || !bytes.Contains(english, []byte(": 7bit\r\n")) {
+		t.Errorf("%s", english)
+	}
+	if !bytes.Contains(german, []byte(": quoted-printable\r\n")) {
+		t.Errorf("%s", german)
+	}
+	for _, raw := range [][]byte{english, german} {
+		for _, note := range []string{"plain", "b\u00fccher"} {
+			if _, _, text := opened(t, withNote(raw, note+"\n\n")); !strings.HasPrefix(text, note+"\n\n") || !strings.Contains(text, link) {
+				t.Errorf("with a note it is\n%s", text)
+			}
 		}
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
-	"mime/quotedprintable"
 	"net/mail"
 	"reflect"
 	"strings"
@@ -21,7 +20,7 @@ func readable(t *testing.T, raw []byte) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	body, err := io.ReadAll(quotedprintable.NewReader(m.Body))
+	body, err := io.ReadAll(decoded(m))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -66,6 +66,6 @@ func needsFresh(pattern string) bool {
 		}
 	}
 	return strings.HasPrefix(scope, "delete:") || slices.Contains([]string{
-		"POST /apikeys/{id}/revoke", "POST /apikeys/{id}/block", "POST /clients", "POST /clients/{id}/rotate", "POST /clients/{id}/keys", "POST /stage", "POST /revoke-all", "POST /leaks/{id}/close",
+		"POST /apikeys/{id}/revoke", "POST /apikeys/{id}/block", "POST /clients", "POST /clients/{id}/rotate", "POST /clients/{id}/keys", "POST /stage", "POST /brownouts", "POST /calendar/resume", "POST /revoke-all", "POST /leaks/{id}/close",
 	}, pattern)
 }

@@ -29,6 +29,7 @@ var doneTexts = map[string]string{
 	"stage": "The stage is set.", "mapped": "The API key is mapped.", "extended": "The API key works longer.", "revoked": "The API key is retired.", "blocked": "The API key is blocked.",
 	"approved": "The caller is approved.", "disabled": "It is disabled.", "enabled": "It is enabled.", "tokens": "Its tokens are revoked.", "enforce": "Enforcement is set.",
 	"route": "The route is set.", "rotated": "A new signing key is made.", "invited": "The invitation is made.", "reloaded": "The configuration is read again.", "reset": "Their second factors are gone.",
+	"paused": "The campaign stands still.", "resumed": "The campaign goes on.", "cancelled": "It is cancelled.", "brownout": "The brownout is set.", "told": "The messages are in the outbox.",
 }
 
 func at(prefix string, form url.Values, suffix string) string {
@@ -51,6 +52,20 @@ var acts = map[string]act{
 		}
 		return http.MethodPost, "/stage", body
 	}, true, true, "stage"},
+	"pause": {"Pause the campaign", func(f url.Values) (string, string, any) {
+		return http.MethodPost, "/calendar/pause", map[string]any{"reason": f.Get("reason"), "back": f.Get("back")}
+	}, true, true, "paused"},
+	"resume":      {"Let the campaign go on", func(url.Values) (string, string, any) { return http.MethodPost, "/calendar/resume", map[string]any{} }, true, true, "resumed"},
+	"cancel-step": {"Cancel a step", func(f url.Values) (string, string, any) { return http.MethodDelete, at("/calendar/steps/", f, ""), nil }, true, true, "cancelled"},
+	"brownout": {"Set a brownout", func(f url.Values) (string, string, any) {
+		return http.MethodPost, "/brownouts", map[string]any{"cohort": f.Get("cohort"), "at": f.Get("at"), "for": f.Get("for"), "reason": f.Get("reason")}
+	}, true, true, "brownout"},
+	"cancel-brownout": {"Cancel a brownout", func(f url.Values) (string, string, any) {
+		return http.MethodPost, "/brownouts/cancel", map[string]any{"id": f.Get("id")}
+	}, true, true, "cancelled"},
+	"notify": {"Tell the owners", func(f url.Values) (string, string, any) {
+		return http.MethodPost, "/notify", map[string]any{"cohort": f.Get("cohort")}
+	}, true, true, "told"},
 	"map": {"Map to a client", func(f url.Values) (string, string, any) {
 		return http.MethodPost, at("/apikeys/", f, "/map"), map[string]any{"client": f.Get("client")}
 	}, false, false, "mapped"},

@@ -17,6 +17,7 @@ var overview = page{"overview", "Overview", func(v *visit) (any, error) {
 	var data struct {
 		Status  migration.Status
 		Bars    []bar
+		Burn    burn
 		Busiest []migration.Item // what holds us up
 		Held    int64            // calls of these
 		Waiting []*client.Client
@@ -25,6 +26,11 @@ var overview = page{"overview", "Overview", func(v *visit) (any, error) {
 		return nil, err
 	}
 	data.Bars = stageBar(data.Status.APIKeys.ByStage)
+	var days migration.BurnDown
+	if err := v.get("/burn-down", &days, "days", "90"); err != nil {
+		return nil, err
+	}
+	data.Burn = burnOf(days)
 	if v.May("read:offkey.apikeys") {
 		var list apikeyList
 		if err := v.get("/apikeys", &list, "sort", "calls", "limit", "10"); err != nil {
@@ -116,7 +122,7 @@ var oneAPIKey = page{"apikey", "API key", func(v *visit) (any, error) {
 		Key    migration.Detail
 		Stages []string
 	}
-	data.Stages = []string{"inherit", "observe", "warn", "upgrade_only", "retired"}
+	data.Stages = []string{"inherit", "observe", "warn", "brownout", "upgrade_only", "retired"}
 	return &data, v.get("/apikeys/"+url.PathEscape(v.r.PathValue("id")), &data.Key)
 }}
 
@@ -162,12 +168,27 @@ var campaign = page{"campaign", "Campaign", func(v *visit) (any, error) {
 		Bars    []bar
 		Cohorts []migration.CohortItem
 		Stages  []string
+
+		Calendar   migration.Calendar
+		Exceptions []migration.Exception
 	}
-	data.Stages = []string{"observe", "warn", "upgrade_only", "retired"}
+	data.Stages = []string{"observe", "warn", "brownout", "upgrade_only", "retired"}
 	if err := v.get("/status", &data.Status); err != nil {
 		return nil, err
 	}
 	data.Bars = stageBar(data.Status.APIKeys.ByStage)
+	if err := v.get("/calendar", &data.Calendar); err != nil {
+		return nil, err
+	}
+	var given struct {
+		Exceptions []migration.Exception `json:"exceptions"`
+	}
+	if v.May("read:offkey.exceptions") {
+		if err := v.get("/exceptions", &given); err != nil {
+			return nil, err
+		}
+	}
+	data.Exceptions = given.Exceptions
 	var list cohortList
 	err := v.get("/cohorts", &list)
 	data.Cohorts = list.Cohorts

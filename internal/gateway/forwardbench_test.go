@@ -17,7 +17,6 @@ type askingConn struct {
 	request  []byte
 	left     int
 	rest     []byte
-	answered int
 	done     chan struct{}
 }
 

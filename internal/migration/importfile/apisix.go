@@ -16,9 +16,7 @@ func readAPISIX(documents []node, found *Found, yield Yield) error {
 			}
 		}
 		consumers := d.get("consumers").list
-		for _, item := range listed(d) {
-			consumers = append(consumers, item)
-		}
+		consumers = append(consumers, listed(d)...)
 		for _, c := range consumers {
 			if err := apisixConsumer(c, yield); err != nil {
 				return err

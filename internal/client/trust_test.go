@@ -287,6 +287,8 @@ func FuzzForeignToken(f *testing.F) {
 	rule := aRule(func(r *TrustRule) {
 		r.Where = []Condition{{"g", []Pattern{"a"}}, {"/kubernetes.io/a", []Pattern{"*"}}}
 	})
+	f.Add("oauth-id-jag+jwt", []byte(`{"iss":"https://ci.example","sub":"up-7","aud":"https://auth.example.com","client_id":"agent","exp":1795435260,"iat":1795435200,"jti":"1"}`))
+	people := aRule(func(r *TrustRule) { r.For, r.ClientID, r.Subject, r.Where = TrustPeople, "", "", nil })
 	f.Fuzz(func(t *testing.T, typ string, claims []byte) {
 		token, err := ReadForeignToken(typ, claims)
 		if err != nil {
@@ -294,6 +296,9 @@ func FuzzForeignToken(f *testing.F) {
 		}
 		if AllOK(rule.Judge(token, "https://auth.example.com", noon)) && (token.Issuer != rule.Issuer || !strings.HasPrefix(token.Subject, "job:") || token.ID == "") {
 			t.Errorf("%s stands for a client", claims)
+		}
+		if AllOK(people.Judge(token, "https://auth.example.com", noon)) && (token.Type != "oauth-id-jag+jwt" || token.Issuer != people.Issuer || token.Subject == "" || token.ID == "" || len(token.Texts("client_id")) != 1) {
+			t.Errorf("%s %s stands for a person", typ, claims)
 		}
 	})
 }

@@ -57,8 +57,8 @@ type Store interface {
 	CreateFirstAccount(ctx context.Context, link secret.Hash, a *Account, e audit.Event) error
 	// UpdateAccount lets update change an account with nobody changing it in
 	// between. The error of update leaves all as it was. Where the person is
-	// disabled by it, or End is set, their sessions, tokens and grants end in the
-	// same step.
+	// disabled by it, comes into a group that forbids sign-in, or End is set, their
+	// sessions, tokens and grants end in the same step.
 	UpdateAccount(ctx context.Context, id string, update func(*Account) error, e audit.Event) (*Account, error)
 	// AccountOfPasskey finds whose passkey that is, or ErrNoPasskey.
 	AccountOfPasskey(ctx context.Context, credentialID []byte) (*Account, error)

@@ -194,8 +194,8 @@ func (db *DB) CreateFirstAccount(ctx context.Context, link secret.Hash, a *direc
 
 // UpdateAccount lets update change an account, with nobody changing it in
 // between, and returns it as it then is. The error of update leaves all as it
-// was. Somebody who is disabled by it, or whose account says End, loses what
-// began before in the same step. The detail of e is written down after update
+// was. Somebody who is disabled by it, comes into a group that forbids sign-in, or
+// whose account says End, loses what began before in the same step. The detail of e is written down after update
 // has run; without an Action nothing is.
 func (db *DB) UpdateAccount(ctx context.Context, id string, update func(*directory.Account) error, e audit.Event) (a *directory.Account, err error) {
 	err = db.change(ctx, func(x *tx) error {
@@ -217,6 +217,10 @@ func (x *tx) changeAccount(id string, update func(*directory.Account) error, e a
 	if err != nil {
 		return nil, err
 	}
+	was, err := x.standing(id)
+	if err != nil {
+		return nil, err
+	}
 	if err := update(a); err != nil {
 		return nil, err
 	}
@@ -226,7 +230,12 @@ func (x *tx) changeAccount(id string, update func(*directory.Account) error, e a
 	if err := x.writeAccount(a, before); err != nil {
 		return nil, err
 	}
-	if a.End || a.Status == directory.Disabled && before.Status != directory.Disabled {
+	is, err := x.standing(id)
+	if err != nil {
+		return nil, err
+	}
+	shut := was.Open() == nil && is.Open() != nil // disabled, or in a group that forbids it
+	if a.End || shut || a.Status == directory.Disabled && before.Status != directory.Disabled {
 		if err := x.endPerson(id); err != nil {
 			return nil, err
 		}

@@ -227,6 +227,12 @@ func testPeople(t *testing.T, open Open) {
 				_, err := b.UpdateAccount(b.ctx(), "pe_1", func(a *directory.Account) error { a.Status = directory.Disabled; return nil }, did("person.disabled"))
 				return err
 			},
+			"a group that forbids sign-in": func(b *trial) error {
+				_, err := b.UpdateGroup(b.ctx(), "robots", func(g *directory.Group, _ bool) error { g.Policy.Interactive = directory.Forbid; return nil }, did("group.set"))
+				b.ok(err)
+				_, err = b.UpdateAccount(b.ctx(), "pe_1", func(a *directory.Account) error { a.Groups = append(a.Groups, "robots"); return nil }, did("person.changed"))
+				return err
+			},
 			"another password": func(b *trial) error {
 				_, err := b.UpdateAccount(b.ctx(), "pe_1", func(a *directory.Account) error { a.End = true; return nil }, did("person.password_set"))
 				return err

@@ -192,6 +192,8 @@ func withShape(t *testing.T, rows map[string]string, command string) *shape {
 		base = "apikeys map"
 	case command == "apikeys block":
 		base = "apikeys revoke"
+	case command == "leak show", command == "leak close":
+		base = "leak open"
 	case command == "serve":
 		base = "up"
 	case command == "people reset-password":
@@ -400,9 +402,16 @@ func TestTheReferenceNamesWhatIsPrinted(t *testing.T) {
 		{"clients", "list"}, {"clients", "show", "shop"}, {"apikeys", "revoke", id, "--dry-run"}, {"apikeys", "revoke", id, "--yes"}, {"apikeys", "block", id, "--yes"},
 		{"stage", "set", "blocked", "--apikey", id}, {"routes", "unset", "GET /v1/orders/{id}"}, {"signing", "list"}, {"signing", "rotate"}, {"signing", "drop", kid(), "--yes"}, {"signing", "list"},
 		{"audit"}, {"audit", "--verify"}, {"status"},
+		{"leak", "open", "--apikey-file", in("shop.apikey"), "--contain", "--notify", "--yes"}, {"leak", "open", "--id", id, "--since", "1h", "--dry-run"}, {"leak", "list"},
+		{"calls", "--since", "1h"}, {"scan", dir}, {"report", "make", "--out", in("report.html")},
 	} {
 		run(args, operator...)
 	}
+	run([]string{"report", "verify", in("report.html")})
+	var leaks struct{ Leaks []struct{ ID string } }
+	server.CLI(t, &leaks, "leak", "list")
+	run([]string{"leak", "show", leaks.Leaks[0].ID}, operator...)
+	run([]string{"leak", "close", leaks.Leaks[0].ID, "--restore", "--yes"}, operator...)
 	// Those that stay, want a file in force or a client that waits are run by
 	// others: cmd/offkey's scripts.
 	for _, command := range []string{"up", "serve", "demo", "config diff", "config reload", "config schema", "clients approve", "trust test", "people create", "login"} {

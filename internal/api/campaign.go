@@ -29,6 +29,8 @@ type Campaign interface {
 	CancelBrownout(ctx context.Context, id, reason, actor string, dryRun bool) ([]migration.BrownoutItem, error)
 	Exceptions(ctx context.Context) ([]migration.Exception, error)
 	Widen(ctx context.Context, o migration.WidenOrder) (migration.WidenResult, error)
+	// KeepScopes is told that an operator has set the scopes of a client.
+	KeepScopes(ctx context.Context, clientID, actor string) error
 }
 
 func (s *Server) showCalendar(r *http.Request) (any, error) {

@@ -205,6 +205,12 @@ func (s *Server) updateClient(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	if p.Scopes != nil && !dryRun {
+		actor, _ := actorOf(r.Context()) // Handler lets nobody in without
+		if err := s.o.Road.KeepScopes(r.Context(), c.ID, actor); err != nil {
+			return nil, err
+		}
+	}
 	return clientAnswer{Client: shown(c), DryRun: dryRun}, nil
 }
 

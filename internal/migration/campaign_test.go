@@ -413,6 +413,16 @@ func TestAClientIsWidenedForATime(t *testing.T) {
 	if w.tend(); scopes() != "read:orders" || len(w.ruleset().Widened) != 0 {
 		t.Error(scopes())
 	}
+	if _, err := widen(WidenOrder{For: day, Scopes: oauth.Scope{"admin"}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.KeepScopes(w.ctx, c.ID, "os:0"); err != nil || len(w.ruleset().Widened) != 0 {
+		t.Error(err)
+	}
+	w.pass(2 * day)
+	if w.tend(); scopes() != "read:orders admin" {
+		t.Errorf("what an operator has said is taken back: %s", scopes())
+	}
 	for name, o := range map[string]WidenOrder{"for too long": {For: 91 * day}, "for nothing": {}} {
 		if _, err := widen(o); !errors.Is(err, ErrWidenLength) {
 			t.Errorf("%s: %v", name, err)

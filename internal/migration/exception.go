@@ -223,3 +223,17 @@ func (r *Road) narrow(ctx context.Context, over policy.Widening) error {
 	}, audit.Event{Actor: system, Action: "widening.ended", Object: over.Client, Detail: over})
 	return err
 }
+
+// KeepScopes forgets what a client was given for a time: an operator has said
+// anew what it may ask for, and no end takes that back.
+func (r *Road) KeepScopes(ctx context.Context, clientID, actor string) error {
+	given := func(w policy.Widening) bool { return w.Client == clientID }
+	if !slices.ContainsFunc(r.Rules().Widened, given) {
+		return nil
+	}
+	_, err := r.Store.UpdateSettings(ctx, func(s *policy.Settings) error {
+		s.Widened = slices.DeleteFunc(slices.Clone(s.Widened), given)
+		return nil
+	}, audit.Event{Actor: actor, Action: "widening.kept", Object: clientID})
+	return err
+}

@@ -212,6 +212,7 @@ func (s standing) widened() standing {
 // storage nor a clock.
 func itemOf(s standing, rules *policy.Ruleset) Item {
 	same := func(s string) string { return s }
+	s.usage.settle()
 	s = s.widened()
 	k, u, holds := s.key, s.usage, rules.StandingOf(s.key, s.now)
 	names, _ := risksOf(s)

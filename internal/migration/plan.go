@@ -173,6 +173,7 @@ const (
 
 func newPlanFold(q PlanRequest, rules *policy.Ruleset, c callers) (*planFold, error) {
 	f := &planFold{
+		coverage:    withGaps(),
 		PlanRequest: q, callers: c, candidates: map[operation][]*policy.Route{},
 		denied: map[PlanCaller]int64{}, undecided: map[PlanCaller]int64{}, seen: map[string]struct{}{}, refused: map[string]struct{}{},
 	}

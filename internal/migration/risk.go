@@ -104,6 +104,7 @@ func when(holds bool, why string) string {
 
 // risksOf flags an apikey: names in the order of the rules, and why by name.
 func risksOf(s standing) (names []string, why map[string]string) {
+	s.usage.settle()
 	names, why = []string{}, map[string]string{}
 	for _, r := range risks {
 		if text := r.why(s); text != "" {

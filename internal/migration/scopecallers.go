@@ -36,6 +36,7 @@ type cell struct {
 	page  int64 // calls from pages in browsers
 	hours uint32
 	days  map[int64]struct{}
+	hour  int64 // noted last
 }
 
 // maxCellDays bounds the days that are told apart in a cell.
@@ -47,16 +48,20 @@ func (c *cell) note(first, last time.Time, page bool, calls int64) {
 		c.page += calls
 	}
 	// A row is of an hour or of a day: there were calls between its ends.
-	for hour := first.Unix() / 3600; hour <= last.Unix()/3600 && hour < first.Unix()/3600+24; hour++ {
+	from, to := first.Unix()/3600, last.Unix()/3600
+	if from == c.hour && to == c.hour {
+		return
+	}
+	c.hour = to
+	for hour := from; hour <= to && hour < from+24; hour++ {
 		c.hours |= 1 << (hour % 24)
 	}
-	for _, at := range [2]time.Time{first, last} {
-		unix := at.Unix()
-		if _, known := c.days[unix/86400]; !known && len(c.days) < maxCellDays {
+	for _, day := range [2]int64{from / 24, to / 24} {
+		if _, known := c.days[day]; !known && len(c.days) < maxCellDays {
 			if c.days == nil {
 				c.days = map[int64]struct{}{}
 			}
-			c.days[unix/86400] = struct{}{}
+			c.days[day] = struct{}{}
 		}
 	}
 }
@@ -74,13 +79,19 @@ type callerFold struct {
 
 func newCallerFold(r *room) *callerFold { return &callerFold{map[cellKey]*cell{}, r} }
 
-func (f *callerFold) add(agent string, source netip.Prefix, op int, calls int64, first, last time.Time) *cell {
+func (f *callerFold) add(agent string, source netip.Prefix, op int, calls int64, first, last time.Time) {
+	f.count(f.cell(agent, source), op, calls, first, last)
+}
+
+// cell is that of an agent in a network, or that of all for which there is no
+// room.
+func (f *callerFold) cell(agent string, source netip.Prefix) *cell {
 	key := cellKey{agent, source}
-	c := f.cells[key]
-	if c == nil {
-		key.agent = clipped(agent)
-		c = f.cells[key]
+	if c := f.cells[key]; c != nil {
+		return c
 	}
+	key.agent = clipped(agent)
+	c := f.cells[key]
 	if c == nil {
 		if len(f.cells) >= maxCells || f.room.cells <= 0 { // strangers cannot make up more: theirs are one
 			key = cellKey{}
@@ -92,17 +103,20 @@ func (f *callerFold) add(agent string, source netip.Prefix, op int, calls int64,
 			f.room.cells--
 		}
 	}
+	return c
+}
+
+func (f *callerFold) count(c *cell, op int, calls int64, first, last time.Time) {
 	c.calls += calls
 	c.first, c.last = earliest(c.first, first), latest(c.last, last)
-	_, known := c.ops[op]
+	n, known := c.ops[op]
 	if !known && (len(c.ops) >= maxCellOps || f.room.ops <= 0) {
-		return c
+		return
 	}
 	if !known {
 		f.room.ops--
 	}
-	c.ops[op] += calls
-	return c
+	c.ops[op] = n + calls
 }
 
 // maxText bounds an agent or a path that is kept, in bytes.

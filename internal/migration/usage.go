@@ -95,8 +95,9 @@ type usage struct {
 	writes      int64 // calls that changed something
 	page, plain bool  // a page in a browser made a call, one came without TLS
 
-	fold    *callerFold
-	numbers map[operation]int // of operations, for the fold
+	same  caller
+	fold  *callerFold
+	known map[operation]knownOperation
 }
 
 type operation struct{ method, template string }
@@ -111,7 +112,7 @@ func newUsage(s *space) *usage {
 	return &usage{
 		space: s, routes: map[operation]int64{}, carriers: map[string]int64{}, agents: map[string]int64{},
 		sources: map[netip.Prefix]int64{}, programs: map[string]*program{},
-		fold: newCallerFold(&s.room), numbers: map[operation]int{},
+		fold: newCallerFold(&s.room), known: map[operation]knownOperation{},
 	}
 }
 
@@ -120,68 +121,106 @@ func (u *usage) add(r traffic.Row) {
 	u.calls += r.Calls
 	u.first, u.last = earliest(u.first, r.First), latest(u.last, r.Last)
 	tallyIn(u.space, u.routes, operation{r.Method, r.Template}, operation{"*", "/**"}, maxRoutes, r.Calls)
-	if r.Carrier != "" {
-		tallyIn(u.space, u.carriers, r.Carrier, "", maxSources, r.Calls)
+	if same := &u.same; !same.is(r) {
+		u.settle()
+		*same = caller{agent: r.UserAgent, source: r.Source, carrier: r.Carrier}
+		if r.UserAgent != "" || r.Source.IsValid() { // else it is a row beyond the limits of traffic: it says nothing about who
+			same.program = u.program(r)
+			same.cell = u.fold.cell(r.UserAgent, r.Source)
+		}
 	}
-	if r.UserAgent != "" {
-		tallyIn(u.space, u.agents, r.UserAgent, "", maxAgents, r.Calls)
-	}
-	if r.Source.IsValid() {
-		tallyIn(u.space, u.sources, r.Source, netip.Prefix{}, maxSources, r.Calls)
-	}
+	u.same.calls += r.Calls
 	u.page, u.plain = u.page || r.Browser, u.plain || r.Plain
 	u.query = u.query || strings.HasPrefix(r.Carrier, "query:")
 	if isBrowser(r.UserAgent) {
 		u.browser += r.Calls
 	}
+	op := u.operation(r)
 	if r.MayBeOK() {
-		u.admin = u.admin || isAdminTemplate(r.Template)
-		if isWrite(r.Method, r.Template) {
+		u.admin = u.admin || op.admin
+		if op.write {
 			u.writes += r.Calls
 		}
 	}
-	u.addProgram(r)
-	u.addCaller(r)
+	if p := u.same.program; p != nil {
+		p.calls += r.Calls
+		p.first, p.last = earliest(p.first, r.First), latest(p.last, r.Last)
+	}
+	if c := u.same.cell; c != nil {
+		u.fold.count(c, op.number, r.Calls, r.First, r.Last)
+		c.note(r.First, r.Last, r.Browser, r.Calls)
+	}
 }
 
-// addCaller takes a row down for telling callers apart.
-func (u *usage) addCaller(r traffic.Row) {
-	if r.UserAgent == "" && !r.Source.IsValid() {
-		return // as in addProgram
+// caller is what came last with the apikey: the next call is mostly like it, and
+// then nothing is looked up.
+type caller struct {
+	agent, carrier string
+	source         netip.Prefix
+	calls          int64 // that are not counted under these yet
+	program        *program
+	cell           *cell
+}
+
+func (c *caller) is(r traffic.Row) bool {
+	return c.calls > 0 && c.agent == r.UserAgent && c.source == r.Source && c.carrier == r.Carrier
+}
+
+// settle counts what came last under its agent, its network and its carrier.
+func (u *usage) settle() {
+	c, n := &u.same, u.same.calls
+	c.calls = 0
+	if n == 0 {
+		return
 	}
-	op := operation{r.Method, r.Template}
-	n, known := u.numbers[op]
+	if c.carrier != "" {
+		tallyIn(u.space, u.carriers, c.carrier, "", maxSources, n)
+	}
+	if c.agent != "" {
+		tallyIn(u.space, u.agents, c.agent, "", maxAgents, n)
+	}
+	if c.source.IsValid() {
+		tallyIn(u.space, u.sources, c.source, netip.Prefix{}, maxSources, n)
+	}
+}
+
+// knownOperation is what an operation is, by its name.
+type knownOperation struct {
+	number       int // for the fold; -1 for one beyond the limits
+	admin, write bool
+}
+
+func (u *usage) operation(r traffic.Row) knownOperation {
+	name := operation{r.Method, r.Template}
+	op, known := u.known[name]
 	if !known {
-		n = -1
-		if len(u.numbers) < maxRoutes && u.space.left > 0 {
+		op = knownOperation{-1, isAdminTemplate(r.Template), isWrite(r.Method, r.Template)}
+		if len(u.known) < maxRoutes && u.space.left > 0 {
 			u.space.left--
-			n = len(u.numbers)
-			u.numbers[op] = n
+			op.number = len(u.known)
+			u.known[name] = op
 		}
 	}
-	u.fold.add(r.UserAgent, r.Source, n, r.Calls, r.First, r.Last).note(r.First, r.Last, r.Browser, r.Calls)
+	return op
 }
 
-func (u *usage) addProgram(r traffic.Row) {
-	if r.UserAgent == "" && !r.Source.IsValid() {
-		return // a row beyond the limits of traffic: it says nothing about who
-	}
+// program is the one that a row is of, nil where there are too many.
+func (u *usage) program(r traffic.Row) *program {
 	name := u.space.agent(r.UserAgent).program
 	p := u.programs[name]
 	if p == nil {
 		if len(u.programs) >= maxPrograms || u.space.left <= 0 {
-			return
+			return nil
 		}
 		u.space.left--
 		p = &program{sources: map[netip.Prefix]struct{}{}}
 		u.programs[name] = p
 	}
-	p.calls += r.Calls
-	p.first, p.last = earliest(p.first, r.First), latest(p.last, r.Last)
 	if _, seen := p.sources[r.Source]; !seen && r.Source.IsValid() && len(p.sources) < maxSources && u.space.left > 0 {
 		u.space.left--
 		p.sources[r.Source] = struct{}{}
 	}
+	return p
 }
 
 // shared reports whether two programs use the apikey from networks of which
@@ -242,7 +281,11 @@ func tally[K comparable](counts map[K]int64, name, beyond K, limit int, calls in
 
 // tallyIn is tally where there is space left, too.
 func tallyIn[K comparable](s *space, counts map[K]int64, name, beyond K, limit int, calls int64) {
-	if _, ok := counts[name]; !ok && len(counts) < limit {
+	if n, ok := counts[name]; ok {
+		counts[name] = n + calls
+		return
+	}
+	if len(counts) < limit {
 		if s.left <= 0 {
 			limit = 0
 		} else {

@@ -133,6 +133,9 @@ func (a *App) buildGateway(cfg *config.Loaded, f *flows) (*gateway.Gateway, erro
 		PreflightOrigins: cfg.Gateway.PreflightOrigins,
 		Log:              a.Log, Metrics: a.metrics, Now: a.Now,
 	}
+	if o.Issuers, err = a.issuers(cfg); err != nil {
+		return nil, err
+	}
 	if cfg.Telemetry.Access {
 		o.AccessLog = a.Log
 	}

@@ -34,6 +34,7 @@ func (l *Loaded) check() Problems {
 	c.clients()
 	c.people()
 	c.trust()
+	c.issuers()
 	return c.problems
 }
 
@@ -66,6 +67,43 @@ func (c *checker) issuer() {
 		return
 	}
 	c.identifier("issuer", c.l.Issuer)
+}
+
+// issuers holds the authorization servers that are trusted beside ours to what keeps
+// them apart: their names, and their identifiers.
+func (c *checker) issuers() {
+	names, seen := map[string]bool{}, map[string]bool{c.l.Issuer: true}
+	for i := range c.l.Issuers {
+		one, at := &c.l.Issuers[i], fmt.Sprintf("issuers[%d]", i)
+		switch {
+		case one.Name == "" || strings.Trim(one.Name, "abcdefghijklmnopqrstuvwxyz0123456789-") != "":
+			c.add(at+".name", fmt.Sprintf("is %q", one.Name), "write it in lower-case letters, digits and -, as in corp")
+		case names[one.Name]:
+			c.add(at+".name", "is another's too", "give each its own")
+		}
+		names[one.Name] = true
+		if seen[one.Issuer] {
+			c.add(at+".issuer", "is trusted already", "name each issuer once, and leave out our own")
+		}
+		seen[one.Issuer] = true
+		c.identifier(at+".issuer", one.Issuer)
+		if one.JWKSURI != "" {
+			c.identifier(at+".jwks_uri", one.JWKSURI)
+		}
+		for theirs, ours := range one.Scopes {
+			if !oauth.IsScopeName(ours) {
+				c.add(at+".scopes", fmt.Sprintf("gives %q the meaning %q, which is no scope", theirs, ours), "")
+			}
+		}
+		for _, client := range c.l.Clients {
+			if strings.HasPrefix(client.ID, one.Name+":") {
+				c.add(at+".name", fmt.Sprintf("goes before the id of our own client %q", client.ID), "choose another name")
+			}
+		}
+		if one.Audience == "" {
+			one.Audience = c.l.Gateway.Resource
+		}
+	}
 }
 
 // identifier holds a URL that names offkey or the API to what RFC 8414 §2 and

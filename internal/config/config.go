@@ -31,6 +31,7 @@ type Config struct {
 	Tokens         Tokens         `yaml:"tokens"`
 	Features       Features       `yaml:"features"`
 	Outbound       Outbound       `yaml:"outbound"`
+	Issuers        []Issuer       `yaml:"issuers" doc:"Other authorization servers whose access tokens open the API."`
 	Gateway        Gateway        `yaml:"gateway"`
 	APIKeys        APIKeys        `yaml:"apikeys"`
 	Migration      Migration      `yaml:"migration"`
@@ -123,6 +124,17 @@ type ClientAssertion struct {
 type Outbound struct {
 	AllowPrivate bool   `yaml:"allow_private" doc:"Let jwks_uri point to loopback and private addresses. For test set-ups."`
 	CAFile       string `yaml:"ca_file" doc:"PEM file of further certificate authorities to trust."`
+}
+
+// Issuer is an authorization server that is trusted beside ours.
+type Issuer struct {
+	Name     string            `yaml:"name" doc:"Goes before its clients, as in corp:billing. Lower-case letters, digits and -."`
+	Issuer   string            `yaml:"issuer" doc:"Its identifier, exactly as its tokens and metadata state it."`
+	JWKSURI  string            `yaml:"jwks_uri" doc:"Where its keys are. Default: where its metadata says."`
+	Audience string            `yaml:"audience" doc:"What its tokens for this API have as aud. Default: gateway.resource."`
+	Tokens   string            `yaml:"tokens" enum:"rfc9068,jwt" doc:"rfc9068 (default): only tokens of type at+jwt. jwt: other access tokens too, with the client in azp, cid or appid and the scope in scp; ID tokens never."`
+	Clients  map[string]string `yaml:"clients" doc:"Clients of it that are clients here, as in {their-id: cl_1}: they share limits and settings. Others are named NAME:their-id."`
+	Scopes   map[string]string `yaml:"scopes" doc:"What its scopes mean here, as in {orders.read: read:orders}; others count for nothing. Empty: they are written alike."`
 }
 
 // Gateway is what stands in front of the API.

@@ -112,7 +112,7 @@ func (c *call) lookUpToken() tokenPart {
 	if c.presented.TokenScheme == "" {
 		return noToken
 	}
-	verified, err := c.g.Verifier.Verify(c.presented.Token.Reveal())
+	verified, err := c.g.verify(c.r.Context(), c.presented.Token.Reveal())
 	switch {
 	case errors.Is(err, token.ErrForeign):
 		return foreignToken

@@ -48,7 +48,9 @@ type Options struct {
 	Index    *apikey.Index
 	Rules    *atomic.Pointer[policy.Ruleset]
 	Verifier *token.Verifier
-	Tally    *traffic.Tally
+	// Issuers are trusted beside our own.
+	Issuers []TrustedIssuer
+	Tally   *traffic.Tally
 
 	Learning    Learning
 	Recognition Recognition
@@ -138,6 +140,9 @@ func New(o Options) (*Gateway, error) {
 		return nil, fmt.Errorf("gateway metrics: %w", err)
 	}
 	g.metadata = newMetadata(resource, o.Resource, o.Issuer)
+	for _, other := range o.Issuers {
+		g.metadata.others = append(g.metadata.others, other.Verifier.Issuer())
+	}
 	g.metadata.certificates = o.AsksCertificates || o.CertificateHeader != ""
 	g.learner = newLearner(o.Learning, o.Index, o.Reader, o.Tally, o.Log)
 	g.recogniser = newRecogniser(o.Recognition, o.Index, o.Pepper, o.Log, o.Now)

@@ -23,6 +23,7 @@ type metadata struct {
 	path     string
 	resource string
 	issuer   string
+	others   []string // trusted issuers
 	// certificates: callers can come with one, to use a token that is bound to it.
 	certificates bool
 
@@ -126,7 +127,7 @@ func (m *metadata) of(rules *policy.Ruleset) []byte {
 	scopes = slices.DeleteFunc(scopes, func(name string) bool { return name == "offline_access" })
 	slices.Sort(scopes)
 	body, _ := json.Marshal(oauth.ResourceMetadata{ // of strings alone: it cannot fail
-		Resource: m.resource, AuthorizationServers: []string{m.issuer},
+		Resource: m.resource, AuthorizationServers: append([]string{m.issuer}, m.others...),
 		ScopesSupported: slices.Compact(scopes), BearerMethodsSupported: []string{"header"},
 		DPoPSigningAlgValuesSupported: proofAlgorithms, DPoPBoundAccessTokensRequired: needed > 0 && free == 0,
 		TLSClientCertificateBoundAccessTokens: m.certificates,

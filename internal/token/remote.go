@@ -25,7 +25,9 @@ type RemoteOptions struct {
 	Keys func(ctx context.Context, kid string, alg jose.Algorithm) ([]jose.PublicKey, error)
 	// Claims are where an issuer that does not follow RFC 9068 says what it says;
 	// nil: it does.
-	Claims    *ForeignClaims
+	Claims *ForeignClaims
+	// Map, if it is there, changes what a token that holds is taken to say.
+	Map       func(*Claims)
 	Now       func() time.Time
 	CacheSize int           // verified tokens remembered; 0: none
 	Skew      time.Duration // as of VerifierOptions
@@ -139,6 +141,9 @@ func (v *RemoteVerifier) check(ctx context.Context, raw string, now time.Time) (
 	}
 	if err := v.times.checkTimes(&claims, now); err != nil {
 		return nil, err
+	}
+	if v.options.Map != nil {
+		v.options.Map(&claims)
 	}
 	return &Verified{claims: claims, keyID: header.KeyID, alg: header.Alg}, nil
 }

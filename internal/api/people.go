@@ -194,7 +194,7 @@ func parseHash(text string) (directory.PasswordHash, error) {
 
 // newPassword holds a password to the policy and makes its hash.
 func (s *Server) newPassword(ctx context.Context, p *directory.Person, password string) (directory.PasswordHash, error) {
-	if err := directory.CheckPassword(p, password); err != nil {
+	if err := s.o.People.CheckNew(p, password); err != nil {
 		return directory.PasswordHash{}, err
 	}
 	return s.o.People.Hasher.Hash(ctx, password)

@@ -141,7 +141,7 @@ func (a *App) open(ctx context.Context, cfg *config.Loaded) (err error) {
 	if err := a.openOutbox(cfg); err != nil {
 		return err
 	}
-	a.views.people.Teller = a.outbox
+	a.views.people.Teller, a.views.people.Words = a.outbox, a.wordsOfThePlace
 	if a.road, err = a.buildRoad(cfg); err != nil {
 		return err
 	}

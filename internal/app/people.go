@@ -35,6 +35,17 @@ func (l peopleLinks) Link(ctx context.Context, p *directory.Person, link directo
 	return l.a.outbox.PersonLink(ctx, p, link, l.URL(link.Purpose, raw), language)
 }
 
+// wordsOfThePlace are what a password here would be guessed to be: the name of
+// the service, the host of the issuer and its parts, and our own.
+func (a *App) wordsOfThePlace() []string {
+	words := []string{"offkey", a.views.settings.Load().Service}
+	if issuer, err := url.Parse(a.views.file.Load().Issuer); err == nil {
+		words = append(words, issuer.Hostname())
+		words = append(words, strings.Split(issuer.Hostname(), ".")...)
+	}
+	return words
+}
+
 // makeSetupLink makes the link by which the first administrator makes an
 // account, anew at each start, while there is nobody.
 func (a *App) makeSetupLink() error {

@@ -87,6 +87,22 @@ func CheckPassword(p *Person, password string) error {
 	return nil
 }
 
+// CheckNew is CheckPassword for somebody here: no password is made of the words of
+// this place, which are what people sign in to and where.
+func (d *Directory) CheckNew(p *Person, password string) error {
+	if err := CheckPassword(p, password); err != nil || d.Words == nil {
+		return err
+	}
+	plain := PlainPassword(password)
+	for _, word := range d.Words() {
+		word = LoginOf(word)
+		if isMadeOf(plain, word, strings.ReplaceAll(word, " ", "")) {
+			return fmt.Errorf("%w: it is the name of what you sign in to", ErrPassword)
+		}
+	}
+	return nil
+}
+
 // PlainPassword is a password as guesses are compared: in lower case, without
 // what is put at the end to please a policy.
 func PlainPassword(password string) string {
@@ -104,8 +120,15 @@ func isOwn(p *Person, plain string) bool {
 		return false
 	}
 	local, _, _ := strings.Cut(LoginOf(p.Email), "@")
-	for _, own := range []string{LoginOf(p.Name), LoginOf(p.Email), local} {
-		if own != "" && (plain == own || plain == own+own || len(own) >= 3 && strings.Trim(strings.TrimPrefix(plain, own), "0123456789") == "") {
+	return isMadeOf(plain, LoginOf(p.Name), LoginOf(p.Email), local)
+}
+
+// isMadeOf reports whether a password is one of those words, also twice or with
+// digits after it.
+func isMadeOf(plain string, words ...string) bool {
+	for _, own := range words {
+		after, begins := strings.CutPrefix(plain, own)
+		if own != "" && begins && (after == "" || after == own || len(own) >= 3 && strings.Trim(after, "0123456789") == "") {
 			return true
 		}
 	}

@@ -88,6 +88,17 @@ func TestTheListIsLongSortedAndCostsNothing(t *testing.T) {
 	}
 }
 
+func TestNoPasswordIsMadeOfTheWordsOfThePlace(t *testing.T) {
+	d := New(Options{Words: func() []string { return []string{"Harbour Boats", "auth.example.com", "io", ""} }})
+	for password, ok := range map[string]bool{
+		"harbour boats": false, "HarbourBoats2026!": false, "auth.example.com": false, "harbour boats in the morning": true, "io1234567893": true, "8273649155": true, "paper boats in the harbour": true,
+	} {
+		if err := d.CheckNew(nil, password); (err == nil) != ok {
+			t.Errorf("%s: %v", password, err)
+		}
+	}
+}
+
 func FuzzCheckPassword(f *testing.F) {
 	f.Add("ana", "ana@example.com", "paper boats")
 	f.Add("", "@", "")

@@ -23,6 +23,7 @@ type Options struct {
 	Hasher *Hasher           // nil: as many at a time as there are cores
 	Now    func() time.Time  // nil: time.Now
 	Teller Teller            // nil: nobody is told of changes
+	Words  func() []string   // of this place, which no password is made of; nil: none
 	// OperatorScopes are what members of a group with RoleAdmin may hand on
 	// beside the scopes of their groups: those of offkey's own API.
 	OperatorScopes oauth.Scope
@@ -315,7 +316,7 @@ func (d *Directory) SetPassword(ctx context.Context, id, password string) error 
 
 // newPassword holds a password to the policy and makes its hash.
 func (d *Directory) newPassword(ctx context.Context, p *Person, password string) (PasswordHash, error) {
-	if err := CheckPassword(p, password); err != nil {
+	if err := d.CheckNew(p, password); err != nil {
 		return PasswordHash{}, err
 	}
 	return d.Hasher.Hash(ctx, password)

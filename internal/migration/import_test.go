@@ -1,6 +1,7 @@
 package migration
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/offkey/offkey/internal/apikey"
+	"github.com/offkey/offkey/internal/audit"
 	"github.com/offkey/offkey/internal/migration/importfile"
 	"github.com/offkey/offkey/internal/secret"
 )
@@ -255,5 +257,38 @@ func TestAFollowedListThatShrinks(t *testing.T) {
 		if refused := errors.Is(err, ErrTooManyGone); refused != (tt.gone < 0) || !refused && (err != nil || got.Gone != tt.gone) || suspended() != tt.now {
 			t.Errorf("%s: %+v, %v, %d suspended", tt.name, got, err, suspended())
 		}
+	}
+}
+
+func TestAnApikeyThatIsTradedBeforeItIsUsedIsRecognisedByItsHash(t *testing.T) {
+	w := newWorld(t)
+	if _, err := w.importFile(importfile.File{}, "hash,owner\n"+secret.HashOf(keyA).String()+",Acme\n", false); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.upgradable(w.ctx, keyA); err == nil {
+		t.Error("found without anybody who recognises it")
+	}
+	asked := 0
+	w.Road.Recognise = func(_ context.Context, value string) *apikey.Key {
+		asked++
+		if value != keyA {
+			return nil
+		}
+		k, err := w.db.PinAPIKey(w.ctx, w.keys()[0].ID, w.Pepper.Fingerprint(value), "ddd1", "live_", audit.Event{Actor: "system", Action: "apikey.recognised"})
+		if err != nil {
+			t.Error(err)
+		}
+		return k
+	}
+	for range 2 {
+		if k, err := w.upgradable(w.ctx, keyA); err != nil || k.Owner != "Acme" || k.Hash != nil {
+			t.Errorf("%+v, %v", k, err)
+		}
+	}
+	if _, err := w.upgradable(w.ctx, keyB); err == nil {
+		t.Error("a stranger's string is traded")
+	}
+	if asked != 2 {
+		t.Errorf("asked %d times: one that is known by its fingerprint needs no hash", asked)
 	}
 }

@@ -108,6 +108,7 @@ type logReading struct {
 	inventory  *LogInventory   // counts in place of the tally, if there is one
 	templates  map[string]bool // that were answered with success
 	floor      time.Time       // calls before it are too old to be kept
+	old        map[oldCalls]*traffic.Row
 	report     LogReport
 	entry      accesslog.Entry
 	waiting    int // lines since the tally was looked at
@@ -160,6 +161,8 @@ func (l *logReading) add(line string, number int64, problem error) (o traffic.Ob
 	l.report.seen(o.At)
 	if o.At.Before(l.floor) {
 		l.report.TooOld++
+		l.addOld(&o)
+		return o, true
 	}
 	template := l.tally.Templates.Of(o.Path)
 	if l.inventory != nil {
@@ -168,6 +171,43 @@ func (l *logReading) add(line string, number int64, problem error) (o traffic.Ob
 	}
 	l.tally.Add(o, template, o.Credential.Known() || l.known(template, o.Status))
 	return o, true
+}
+
+// oldCalls are calls of a day that are too old to be kept: what is noted of them
+// is when their apikey was used, and how many there were.
+type oldCalls struct {
+	day        int64
+	credential traffic.Credential
+	carrier    string
+	ok         bool
+}
+
+func (l *logReading) addOld(o *traffic.Observation) {
+	row := traffic.Row{
+		Hour: o.At.UTC().Truncate(24 * time.Hour), Credential: o.Credential, Method: "*", Template: "/**", Status: o.Status / 100 * 100, Carrier: o.Carrier, First: o.At, Last: o.At,
+	}
+	key := oldCalls{row.Hour.Unix(), o.Credential, o.Carrier, row.OK()}
+	r := l.old[key]
+	if r == nil {
+		if l.old == nil {
+			l.old = map[oldCalls]*traffic.Row{}
+		}
+		r = &row
+		l.old[key] = r
+	}
+	r.Calls++
+	r.First, r.Last = earliest(r.First, o.At), latest(r.Last, o.At)
+	r.Browser, r.Plain = r.Browser || o.Browser, r.Plain || o.Plain
+}
+
+// drain empties what was counted.
+func (l *logReading) drain() []traffic.Row {
+	rows := l.tally.Drain()
+	for _, r := range l.old {
+		rows = append(rows, *r)
+	}
+	l.old = nil
+	return rows
 }
 
 // known reports whether a template may be kept for somebody unknown: the API
@@ -190,5 +230,5 @@ func (l *logReading) isFull(rows int) bool {
 		return false
 	}
 	l.waiting = 0
-	return l.tally.Len() >= rows-rows/8
+	return l.tally.Len()+len(l.old) >= rows-rows/8
 }

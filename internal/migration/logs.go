@@ -202,7 +202,7 @@ func (l *LogReader) position(ctx context.Context, at LogPlace) (now LogPlace, ma
 func (l *LogReader) readLines(ctx context.Context, b LogBatch, at LogPlace, reading *logReading, lines *accesslog.Lines) (LogPlace, error) {
 	start, startLine := at.Position, at.Line
 	store := func() error {
-		rows := reading.tally.Drain()
+		rows := reading.drain()
 		next, mark := at, lines.Mark(logMark)
 		next.Position, next.Line, next.Before, next.Report = start+lines.Offset, startLine+lines.Number, int64(len(mark)), reading.report
 		if next.Position == at.Position {

@@ -32,6 +32,12 @@ func NewYear(lines int) *Year {
 	return g
 }
 
+// From makes the log begin at a time of its year.
+func (g *Year) From(at time.Time) *Year {
+	g.at = at
+	return g
+}
+
 // Tail is what stands behind the combined format.
 const Tail = "header:X-API-Key"
 

@@ -117,7 +117,7 @@ func (a *App) open(ctx context.Context, cfg *config.Loaded) (err error) {
 		return err
 	}
 	a.db, err = store.Open(ctx, store.Options{
-		DSN: "sqlite://" + a.data.database, Now: a.Now, Log: a.Log,
+		DSN: cfg.StorageDSN(), Now: a.Now, Log: a.Log,
 		// Not the ttl of the file: exchanged tokens may live longer, a reload can
 		// change it, and tokens are out from before the start.
 		TokenLife: config.LongestTTL + time.Minute,
@@ -253,12 +253,12 @@ func (a *App) startJobs() {
 		job{"store counted calls", 500 * time.Millisecond, a.recorder.Flush},
 		job{"store last uses", 5 * time.Second, func(ctx context.Context) error { return a.flows.Load().issuer.FlushUsage(ctx, a.db) }},
 		job{"renew views", 500 * time.Millisecond, a.views.repair},
-		job{"tend the campaign", time.Second, a.road.Tend},
+		job{"tend the campaign", time.Second, a.leading("campaign", a.road.Tend)},
 		job{"deliver mail", 2 * time.Second, a.outbox.Deliver},
 		job{"deliver webhooks", 2 * time.Second, a.outbox.DeliverHooks},
 		job{"tend signing keys", time.Minute, a.views.ring.Tend},
 		job{"make signing keys", 200 * time.Millisecond, a.views.ring.TendWanted},
-		job{"tell clients of logouts", time.Second, a.tellLogouts},
+		job{"tell clients of logouts", time.Second, a.leading("logouts", a.tellLogouts)},
 		job{"clean", 15 * time.Second, a.clean},
 	)
 }
@@ -268,12 +268,14 @@ func (a *App) startJobs() {
 func (a *App) clean(ctx context.Context) error {
 	const batch = 2000
 	a.views.revocations.Prune(a.Now())
-	for ctx.Err() == nil {
-		if n, err := a.db.Clean(ctx, a.Now(), batch); err != nil || n < batch {
-			return err
+	return a.leading("clean", func(ctx context.Context) error {
+		for ctx.Err() == nil {
+			if n, err := a.db.Clean(ctx, a.Now(), batch); err != nil || n < batch {
+				return err
+			}
 		}
-	}
-	return nil
+		return nil
+	})(ctx)
 }
 
 // listen serves until the server is shut down; any other end is a failure of

@@ -14,13 +14,12 @@ import (
 	"github.com/offkey/offkey/internal/secret"
 )
 
-// dataDir is the folder of the database, the socket and, unless configured
+// dataDir is the folder of the database, where that is a file, the socket and, unless configured
 // elsewhere, the two secrets that are kept outside of the database.
 type dataDir struct {
-	path     string
-	database string
-	master   *secret.MasterKey
-	pepper   *secret.Pepper
+	path   string
+	master *secret.MasterKey
+	pepper *secret.Pepper
 	// pepperID tells one pepper from another without telling anything of it.
 	pepperID string
 }
@@ -28,12 +27,11 @@ type dataDir struct {
 // openDataDir makes the folder and the secrets where they are missing. Secrets
 // are never made beside a database that exists: they would open nothing in it.
 func openDataDir(cfg *config.Loaded) (*dataDir, error) {
-	database, err := cfg.DatabaseFile()
+	path, err := cfg.DataDir()
 	if err != nil {
 		return nil, fmt.Errorf("storage.dsn %w", err)
 	}
-	path, err := filepath.Abs(filepath.Dir(database))
-	if err != nil {
+	if path, err = filepath.Abs(path); err != nil {
 		return nil, fmt.Errorf("data directory: %w", err)
 	}
 	if err := os.MkdirAll(path, 0o700); err != nil {
@@ -42,9 +40,13 @@ func openDataDir(cfg *config.Loaded) (*dataDir, error) {
 	if err := checkWritable(path); err != nil {
 		return nil, err
 	}
-	_, err = os.Stat(database)
-	used := err == nil
-	d := &dataDir{path: path, database: database}
+	used := "the database beside it was made with it; put it back from your backup"
+	if file, ok := strings.CutPrefix(cfg.StorageDSN(), "sqlite://"); cfg.InPostgreSQL() {
+		used = "with PostgreSQL every node needs the same, so that none is made; make it once, as `openssl rand -base64 32 > FILE` does, give it to every node"
+	} else if _, err := os.Stat(file); ok && err != nil {
+		used = ""
+	}
+	d := &dataDir{path: path}
 	master, err := loadSecret(cfg.Secrets.MasterKey, "secrets.master_key", filepath.Join(path, "master.key"), used)
 	if err != nil {
 		return nil, err
@@ -81,8 +83,8 @@ func unwrapPath(err error) error {
 }
 
 // loadSecret returns 32 bytes from the configuration, else from file, which is
-// made if the data directory is new.
-func loadSecret(configured secret.Text, setting, file string, used bool) ([]byte, error) {
+// made unless used says why it must be there.
+func loadSecret(configured secret.Text, setting, file, used string) ([]byte, error) {
 	if !configured.IsZero() {
 		return decodeSecret(configured.Reveal(), setting)
 	}
@@ -92,8 +94,8 @@ func loadSecret(configured secret.Text, setting, file string, used bool) ([]byte
 		return decodeSecret(string(raw), file)
 	case !errors.Is(err, fs.ErrNotExist):
 		return nil, fmt.Errorf("%s: %w", setting, err)
-	case used:
-		return nil, fmt.Errorf("%s is missing, but the database beside it was made with it; put it back from your backup, or set %s", file, setting)
+	case used != "":
+		return nil, fmt.Errorf("%s is missing, but %s, or set %s", file, used, setting)
 	}
 	made := make([]byte, 32)
 	rand.Read(made) // never fails

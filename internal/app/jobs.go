@@ -61,6 +61,22 @@ func (js *jobs) stop() {
 	js.wait.Wait()
 }
 
+// leaseTime is how long a process that stops without a word keeps others from
+// its work.
+const leaseTime = 15 * time.Second
+
+// leading has one of the processes that share a database do the work: the one that
+// has its lease. What such work does is a transition that asks whether it is done
+// already, so that one who lost the lease unknowingly does no harm.
+func (a *App) leading(name string, run func(context.Context) error) func(context.Context) error {
+	return func(ctx context.Context) error {
+		if _, leads, err := a.db.Lead(ctx, name, leaseTime); err != nil || !leads {
+			return err
+		}
+		return run(ctx)
+	}
+}
+
 // recorder moves counted calls from memory to the store.
 type recorder struct {
 	mu    sync.Mutex // one flush at a time, so that Flush means what it says

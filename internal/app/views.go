@@ -217,6 +217,9 @@ func (v *views) renewAll(ctx context.Context, changes []store.Change) error {
 			trust = true
 		case store.ChangePepper:
 			peppers = true
+		case store.ChangeEverything:
+			v.clients.ForgetAll()
+			return v.loadAll(ctx)
 		}
 	}
 	var errs []error

@@ -65,6 +65,15 @@ func (c *Cache) Forget(id string) {
 	c.forgotten++
 }
 
+// ForgetAll is Forget of every client.
+func (c *Cache) ForgetAll() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	half := c.clients.half
+	c.clients, c.missing = newGenerations(2*half), newGenerations(2*half)
+	c.forgotten++
+}
+
 // noClient stands for an id without client.
 var noClient = new(Client)
 

@@ -371,8 +371,8 @@ func (c *checker) clientCertificates() {
 func (c *Config) MutualTLS() bool { return c.Listen.MTLS != "" || c.TLS.CertificateHeader != "" }
 
 func (c *checker) storage() {
-	if _, err := c.l.DatabaseFile(); err != nil {
-		c.add("storage.dsn", err.Error(), "write it as sqlite:///var/lib/offkey/offkey.db")
+	if _, err := c.l.DataDir(); err != nil {
+		c.add("storage.dsn", err.Error(), "write it as sqlite:///var/lib/offkey/offkey.db, or postgres://offkey@db.example.com/offkey")
 	}
 }
 
@@ -384,14 +384,32 @@ func (l *Loaded) Path(p string) string {
 	return filepath.Join(filepath.Dir(l.File), p)
 }
 
-// DatabaseFile is where the SQLite database is. Its folder is the data
-// directory, which also holds the socket and, unless configured, the secrets.
-func (l *Loaded) DatabaseFile() (string, error) {
+// StorageDSN is where the data lies: of a data file the whole path.
+func (l *Loaded) StorageDSN() string {
+	if path, ok := strings.CutPrefix(l.Storage.DSN, "sqlite://"); ok {
+		return "sqlite://" + l.Path(path)
+	}
+	return l.Storage.DSN
+}
+
+// InPostgreSQL reports whether the data lies where other processes have it too.
+func (l *Loaded) InPostgreSQL() bool {
+	scheme, _, _ := strings.Cut(l.Storage.DSN, "://")
+	return scheme == "postgres" || scheme == "postgresql"
+}
+
+// DataDir is the folder of the socket, of messages that wait and, unless
+// configured, of the secrets: that of the data file, or offkey-data beside the
+// configuration.
+func (l *Loaded) DataDir() (string, error) {
+	if l.InPostgreSQL() {
+		return l.Path("offkey-data"), nil
+	}
 	path, ok := strings.CutPrefix(l.Storage.DSN, "sqlite://")
 	if !ok || path == "" {
 		return "", fmt.Errorf("is %q, which this release cannot open", l.Storage.DSN)
 	}
-	return l.Path(path), nil
+	return filepath.Dir(l.Path(path)), nil
 }
 
 // LongestTTL is the most that tokens.access.ttl can be.

@@ -76,7 +76,7 @@ type Features struct {
 
 // Storage is where everything is kept.
 type Storage struct {
-	DSN string `yaml:"dsn" doc:"sqlite:///path/to/offkey.db" boot:"true"`
+	DSN string `yaml:"dsn" doc:"sqlite:///path/to/offkey.db, for one process; or postgres://user@host/database, for any number of nodes, best as ${file:PATH} where a password is in it. Several hosts (postgres://user@a,b/database): the one that takes writes is used." boot:"true"`
 }
 
 // Secrets seal signing keys and apikeys (master key) and fingerprint apikeys

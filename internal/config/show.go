@@ -4,6 +4,7 @@ import (
 	"encoding"
 	"fmt"
 	"reflect"
+	"regexp"
 	"sort"
 	"strings"
 
@@ -46,9 +47,30 @@ func (l *Loaded) values(v reflect.Value, setting string, boot bool, out *[]Value
 			l.values(v.Index(i), fmt.Sprintf("%s[%d]", setting, i), boot, out)
 		}
 	default:
-		*out = append(*out, Value{Setting: setting, Value: text(v), Origin: l.origin(setting), Boot: boot})
+		value := text(v)
+		if setting == "storage.dsn" {
+			value = withoutPassword(value)
+		}
+		*out = append(*out, Value{Setting: setting, Value: value, Origin: l.origin(setting), Boot: boot})
 	}
 }
+
+// withoutPassword leaves out of an address what opens it.
+func withoutPassword(address string) string {
+	address = passwordParameter.ReplaceAllString(address, "${1}…")
+	scheme, rest, ok := strings.Cut(address, "://")
+	at := strings.LastIndex(rest, "@")
+	if !ok || at < 0 {
+		return address
+	}
+	user, _, has := strings.Cut(rest[:at], ":")
+	if !has {
+		return address
+	}
+	return scheme + "://" + user + ":…" + rest[at:]
+}
+
+var passwordParameter = regexp.MustCompile(`([?&](?:ssl)?password=)[^&]*`)
 
 func (l *Loaded) origin(setting string) string {
 	if o, ok := l.Origins[setting]; ok {
@@ -121,6 +143,7 @@ func (l *Loaded) secretAt(setting string) (h secret.Hash) {
 	}
 	set("secrets.master_key", l.Secrets.MasterKey)
 	set("secrets.pepper", l.Secrets.Pepper)
+	set("storage.dsn", secret.NewText(l.Storage.DSN))
 	set("email.smtp.password", l.Email.SMTP.Password)
 	for name, u := range l.Gateway.Upstreams {
 		set("gateway.upstreams."+name+".secret.value", u.Secret.Value)

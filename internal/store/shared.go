@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 )
 
@@ -15,6 +16,9 @@ type shared struct {
 	// commit whose answer was lost is known to have happened or not.
 	batch  int64
 	unsure bool // the answer to the last COMMIT was lost
+
+	follower *follower
+	leads    atomic.Bool // it has had a lease
 }
 
 func newShared() *shared { return &shared{node: rand.Text()} }
@@ -65,9 +69,18 @@ func (w *writer) finish(batch []*transition) error {
 		w.node, w.batch, micros(w.now())); err != nil {
 		return err
 	}
+	var changes []Change
+	for _, t := range batch {
+		if t.err == nil {
+			changes = append(changes, t.changes...)
+		}
+	}
+	w.follower.mine(changes, true)
 	w.unsure = true
 	_, err := w.session.exec("COMMIT")
-	w.unsure = isLost(err)
+	if w.unsure = isLost(err); err == nil && len(changes) > 0 {
+		w.follower.wakeOthers()
+	}
 	return err
 }
 
@@ -92,10 +105,21 @@ func (w *writer) commitAgain(batch []*transition) error {
 			w.away = true
 			if w.unsure {
 				w.unsure = false
+				for _, t := range batch {
+					w.follower.mine(t.changes, false)
+				}
 				err = fmt.Errorf("%w: whether this was written before it went away is not known: %w", ErrUnavailable, err)
 			}
 			return err
 		}
 		time.Sleep(time.Duration(min(try, 10)) * 20 * time.Millisecond)
 	}
+}
+
+// cleanNodes forgets processes that write no more.
+func (x *tx) cleanNodes(now time.Time, limit int) (int64, error) {
+	if x.w.shared == nil {
+		return 0, nil
+	}
+	return x.exec(`DELETE FROM node WHERE id IN (SELECT id FROM node WHERE seen < ? AND id <> ? LIMIT ?)`, micros(now.Add(-keepNodes)), x.w.node, limit)
 }

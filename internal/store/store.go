@@ -84,7 +84,10 @@ type DB struct {
 	options Options
 	pool    *pool
 	writer  *writer
-	spender *spender // where several processes write
+
+	// Where several processes write:
+	spender  *spender
+	follower *follower
 
 	closing sync.Once
 	closed  error
@@ -125,11 +128,25 @@ func (db *DB) start() error {
 	if err := db.writer.spent.load(db.pool.writing); err != nil {
 		return err
 	}
-	go db.writer.work()
 	if d, ok := db.engine.(database); ok {
-		db.spender = newSpender(d.session(), d)
-		go db.spender.work()
+		if err := db.join(d); err != nil {
+			return err
+		}
 	}
+	go db.writer.work()
+	return nil
+}
+
+// join makes this process one of those that share a database.
+func (db *DB) join(d database) (err error) {
+	w := db.writer
+	if db.follower, err = newFollower(d, db.pool.writing, w.publish, db.options.Log); err != nil {
+		return err
+	}
+	w.follower = db.follower
+	db.follower.start()
+	db.spender = newSpender(d.session(), d)
+	go db.spender.work()
 	return nil
 }
 
@@ -137,6 +154,12 @@ func (db *DB) start() error {
 // the connections.
 func (db *DB) Close() error {
 	db.closing.Do(func() {
+		if db.writer.shared != nil && db.writer.leads.Load() {
+			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+			defer cancel()
+			_ = db.change(ctx, (*tx).yield) // or others wait until the leases end
+		}
+		db.follower.stop()
 		db.writer.stop()
 		db.closed = errors.Join(db.spender.stop(), db.pool.close())
 	})
@@ -157,6 +180,9 @@ const (
 	ChangeLeak       = "leak"
 	ChangePepper     = "pepper" // of hashes that others made: read all again
 
+	// ChangeEverything is told where it is not known any more what has changed.
+	ChangeEverything = "everything"
+
 	ChangeRegistrationToken = "registration_token"
 )
 
@@ -172,7 +198,9 @@ type Change struct {
 // any caller of a transition in it gets its answer: a view that told keeps is
 // never older than an acknowledged write of this process. told runs on the
 // writer's goroutine. It may read from the DB; a transition in it would wait
-// for itself forever.
+// for itself forever. Where several processes share a database, told also hears
+// what the others have committed, within a second, from another goroutine and
+// never twice at a time.
 func (db *DB) Subscribe(told func([]Change)) {
 	w := db.writer
 	w.subscribing.Lock()

@@ -22,24 +22,30 @@ func TestSQLiteKeepsEveryPromise(t *testing.T) {
 	})
 }
 
-func TestPostgreSQLKeepsEveryPromise(t *testing.T) {
+func TestPostgreSQLKeepsEveryPromise(t *testing.T) { storetest.Run(t, inPostgreSQL(t)) }
+
+func TestNodesOverPostgreSQLKeepThemTogether(t *testing.T) { storetest.RunNodes(t, inPostgreSQL(t)) }
+
+// inPostgreSQL opens stores in schemas of one server, a place always in the same.
+func inPostgreSQL(t *testing.T) storetest.Open {
 	server := postgres.Shared(t)
 	var mu sync.Mutex
 	places := map[string]string{}
-	storetest.Run(t, func(t *testing.T, place string, now func() time.Time) storetest.Store {
+	fill := func(dsn string) {
+		db, err := store.Open(t.Context(), store.Options{DSN: dsn})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := db.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return func(t *testing.T, place string, now func() time.Time) storetest.Store {
 		t.Helper()
 		mu.Lock()
 		dsn := places[place]
 		if dsn == "" {
-			dsn = server.Filled(t, func(dsn string) {
-				db, err := store.Open(t.Context(), store.Options{DSN: dsn})
-				if err != nil {
-					t.Fatal(err)
-				}
-				if err := db.Close(); err != nil {
-					t.Fatal(err)
-				}
-			})
+			dsn = server.Filled(t, fill)
 			places[place] = dsn
 		}
 		mu.Unlock()
@@ -48,5 +54,5 @@ func TestPostgreSQLKeepsEveryPromise(t *testing.T) {
 			t.Fatal(err)
 		}
 		return db
-	})
+	}
 }

@@ -30,14 +30,12 @@ func (db *DB) Clean(ctx context.Context, now time.Time, limit int) (deleted int,
 			func(limit int) (int64, error) { return x.cleanDevices(now, limit) },
 			func(limit int) (int64, error) { return x.cleanSessions(now, limit) },
 			func(limit int) (int64, error) { return x.cleanRequests(now, limit) },
-			func(limit int) (int64, error) { // the newest line stays: it says where the numbers are
-				return x.exec(`DELETE FROM change_log WHERE seq IN (SELECT seq FROM change_log
-					WHERE at < ? AND seq < (SELECT max(seq) FROM change_log) ORDER BY seq LIMIT ?)`, micros(now.Add(-keepChanges)), limit)
-			},
+			func(limit int) (int64, error) { return x.cleanChanges(now, limit) },
 			func(limit int) (int64, error) { return x.cleanGrants(now, limit) },
 			func(limit int) (int64, error) { return x.cleanRegistrationTokens(now, limit) },
 			func(limit int) (int64, error) { return x.cleanUnused(now, limit) },
 			func(limit int) (int64, error) { return x.cleanLogs(now, limit) },
+			func(limit int) (int64, error) { return x.cleanNodes(now, limit) },
 			func(limit int) (int64, error) { return x.cleanDaily(now, limit) },
 			func(limit int) (int64, error) { return x.cleanTold(now, limit) },
 			func(limit int) (int64, error) {

@@ -37,6 +37,7 @@ type writer struct {
 
 	subscribing sync.Mutex
 	subscribers []func([]Change)
+	publishing  sync.Mutex
 
 	*shared // of the engine that several processes write to, or nil
 
@@ -331,6 +332,8 @@ func (w *writer) abandon() {
 // publish tells every subscriber. One that panics is logged: the commit stands
 // and its callers are owed their answer.
 func (w *writer) publish(changes []Change) {
+	w.publishing.Lock()
+	defer w.publishing.Unlock()
 	w.subscribing.Lock()
 	subscribers := w.subscribers
 	w.subscribing.Unlock()

@@ -5,3 +5,6 @@ package app
 // floodSize is how many made-up apikeys are sent: fewer where each call is
 // watched by the race detector.
 const floodSize = 5_000
+
+// everySoManyDays is how often the callers of a campaign call.
+const everySoManyDays = 15

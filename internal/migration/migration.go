@@ -14,6 +14,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/offkey/offkey/internal/apikey"
@@ -130,7 +131,8 @@ type Road struct {
 	burn      burnDown
 	logs      *LogReader
 	meter     meter
-	quietSeen time.Time // by Tend, which runs once at a time
+	tending   sync.Mutex // one Tend at a time
+	quietSeen time.Time
 	toldAt    time.Time // likewise
 	toldAllAt time.Time // likewise
 }

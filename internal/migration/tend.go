@@ -15,6 +15,8 @@ import (
 // written into the audit, what was given for a time is taken back, and guards
 // are asked. Which stage holds does not wait for it: Decide judges the moment.
 func (r *Road) Tend(ctx context.Context) error {
+	r.tending.Lock()
+	defer r.tending.Unlock()
 	return errors.Join(r.tendSteps(ctx), r.tendWindows(ctx), r.tendQuiet(ctx), r.tendWidened(ctx), r.watch(ctx), r.tendTelling(ctx))
 }
 

@@ -370,7 +370,7 @@ func TestTheReferenceNamesWhatIsPrinted(t *testing.T) {
 		{"stage", "cohorts", "set", "partners", "--owner", "Acme", "--share", "50%"}, {"stage", "cohorts", "set", "quiet", "--unused", "30d", "--dry-run"}, {"stage", "cohorts", "list"},
 		{"stage", "set", "warn", "--cohort", "partners", "--at", "2098-01-01"}, {"stage", "cohorts", "list"}, {"plan", "--at", "2098-01-02", "--cohort", "partners"}, {"stage", "cohorts", "delete", "partners"},
 		{"stage", "set", "brownout", "--apikey", id}, {"brownout", "now", "--for", "1m", "--dry-run"}, {"brownout", "now", "--for", "1m"}, {"brownout", "schedule", "--at", "2098-01-01", "--for", "1m"}, {"brownout", "list"}, {"brownout", "cancel", "--all"},
-		{"stage", "set", "warn", "--all", "--at", "2098-01-01"}, {"stage", "calendar"}, {"stage", "pause", "--back", "1h"}, {"stage", "calendar"}, {"stage", "resume"}, {"stage", "guards", "refused > 5"}, {"stage", "freeze", "--off"},
+		{"stage", "set", "warn", "--all", "--at", "2098-01-01"}, {"stage", "calendar"}, {"notify", "preview", "--stage", "warn"}, {"notify", "send"}, {"stage", "pause", "--back", "1h"}, {"stage", "calendar"}, {"stage", "resume"}, {"stage", "guards", "refused > 5"}, {"stage", "freeze", "--off"},
 		{"stage", "self-extension", "30d"}, {"stage", "exceptions"}, {"clients", "widen", "job", "--scopes", "read:users", "--for", "1d", "--reason", "x"}, {"stage", "exceptions"}, {"stage", "calendar"},
 		{"clients", "list"}, {"clients", "revoke", "job"}, {"clients", "delete", "job", "--yes"},
 		{"people", "groups", "set", "buyers", "--scopes", "read:orders", "--mfa", "any"}, {"people", "groups", "list"},
@@ -408,13 +408,17 @@ func TestTheReferenceNamesWhatIsPrinted(t *testing.T) {
 		run(args, operator...)
 	}
 	run([]string{"report", "verify", in("report.html")})
+	var calendar struct{ Steps []struct{ ID string } }
+	server.CLI(t, nil, "stage", "set", "warn", "--all", "--at", "2099-01-01")
+	server.CLI(t, &calendar, "stage", "calendar")
+	run([]string{"stage", "cancel", calendar.Steps[0].ID}, operator...)
 	var leaks struct{ Leaks []struct{ ID string } }
 	server.CLI(t, &leaks, "leak", "list")
 	run([]string{"leak", "show", leaks.Leaks[0].ID}, operator...)
 	run([]string{"leak", "close", leaks.Leaks[0].ID, "--restore", "--yes"}, operator...)
 	// Those that stay, want a file in force or a client that waits are run by
 	// others: cmd/offkey's scripts.
-	for _, command := range []string{"up", "serve", "demo", "config diff", "config reload", "config schema", "clients approve", "trust test", "people create", "login"} {
+	for _, command := range []string{"up", "serve", "demo", "agent", "config diff", "config reload", "config schema", "clients approve", "trust test", "people create", "login"} {
 		seen[command] = true
 	}
 	for _, command := range slices.Sorted(maps.Keys(rows)) {

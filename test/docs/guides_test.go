@@ -152,7 +152,7 @@ func fenced(t *testing.T, page string) []block {
 func TestConfigurationsInThePagesAreValid(t *testing.T) {
 	dir := t.TempDir()
 	for _, name := range []string{
-		"chain.pem", "key.pem", "clients-ca.pem", "edge.pem", "offkey_master", "offkey_pepper", "corp.secret", "shop.secret", "orders.jwks", "agent.jwks", "ana.password",
+		"chain.pem", "key.pem", "clients-ca.pem", "edge.pem", "offkey_master", "offkey_pepper", "offkey_webhook", "corp.secret", "shop.secret", "orders.jwks", "agent.jwks", "ana.password",
 	} {
 		text := strings.Repeat("A", 43) + "=\n"
 		switch filepath.Ext(name) { // as far as validate looks

@@ -325,3 +325,25 @@ func FuzzForwardAuth(f *testing.F) {
 		}
 	})
 }
+
+// TestAProofIsForTheCallThatIsAskedAbout: not for the question, and good once.
+func TestAProofIsForTheCallThatIsAskedAbout(t *testing.T) { // RFC 9449 §7.1
+	w := asked(t, nil)
+	w.setRules(policy.Ruleset{Stage: apikey.Observe, Enforce: policy.On}, "GET /v1/orders/** -> read:orders")
+	h := w.holder(t)
+	const path = "/v1/orders/7"
+	for _, name := range []string{"nginx", "traefik", "caddy", "envoy"} {
+		proof := h.proof(t, path)
+		with := func(proof string) []string { return []string{"Authorization: DPoP " + h.token, "DPoP: " + proof} }
+		if got := w.inquire(name, "GET "+path, with(proof)...); got.StatusCode != 200 || got.Header.Get(headerClient) != "cl_1" {
+			t.Errorf("%s: %d %s", name, got.StatusCode, got.body)
+		}
+		for what, other := range map[string]string{
+			"used before": proof, "for the question": h.proof(t, authPrefix+name), "for another call": h.proof(t, "/v1/orders/8"), "for another method": h.proof(t, path, "htm", "POST"),
+		} {
+			if got := w.inquire(name, "GET "+path, with(other)...); got.StatusCode != 401 || got.problem(t).Code != policy.CodeInvalidProof {
+				t.Errorf("%s, %s: %d %s", name, what, got.StatusCode, got.body)
+			}
+		}
+	}
+}

@@ -29,6 +29,7 @@ type cli struct {
 
 	Init    initCmd    `cmd:"" group:"run" help:"Write a configuration to begin with."`
 	Config  configCmd  `cmd:"" group:"run" help:"The configuration file: validate, show, diff, schema, reload."`
+	DB      dbCmd      `cmd:"" name:"db" group:"run" help:"The database: copy."`
 	Doctor  doctorCmd  `cmd:"" group:"run" help:"Look for what is wrong."`
 	Version versionCmd `cmd:"" group:"run" help:"Print the version."`
 

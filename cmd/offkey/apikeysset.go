@@ -12,7 +12,7 @@ type apikeysSetCmd struct {
 	operatorFlags
 	IDs     []string `arg:"" optional:"" name:"id" help:"Ids of apikeys, unique beginnings of them, or labels."`
 	Of      string   `placeholder:"OWNER" help:"All apikeys of this owner instead; - for those without one."`
-	Owner   *string  `placeholder:"NAME" help:"The customer or team that they belong to; '' for nobody."`
+	Owner   *string  `placeholder:"NAME" help:"The customer or team that they belong to; an empty one for nobody."`
 	Contact *string  `placeholder:"MAIL" help:"Who is told about them."`
 	Label   *string  `placeholder:"TEXT" help:"What people call one."`
 	DryRun  bool     `help:"Change nothing."`

@@ -38,14 +38,14 @@ type cli struct {
 	Status  statusCmd  `cmd:"" group:"road" help:"How far the road has been walked."`
 	Observe observeCmd `cmd:"" group:"road" help:"Read access logs: who uses which apikey, for what."`
 	Routes  routesCmd  `cmd:"" group:"road" help:"Which scopes a call needs: list, set, unset, enforce, test."`
-	Scopes  scopesCmd  `cmd:"" group:"road" help:"Scopes for the API, and which each caller needs: design, infer, describe."`
+	Scopes  scopesCmd  `cmd:"" group:"road" help:"Scopes for the API and for each caller: design, infer, describe."`
 	Plan    planCmd    `cmd:"" group:"road" help:"Whose calls would fail if: recorded traffic under other rules."`
-	Stage   stageCmd   `cmd:"" group:"road" help:"Move apikeys along the road, or back: set, cohorts, calendar, pause, resume, guards and more."`
+	Stage   stageCmd   `cmd:"" group:"road" help:"Move apikeys along the road, or back: set, cohorts, pause and more."`
 
 	Brownout brownoutCmd `cmd:"" group:"road" help:"Short, announced refusals: now, schedule, list, cancel."`
 	Notify   notifyCmd   `cmd:"" group:"road" help:"What the owners of apikeys are told: preview, send."`
 
-	Leak leakCmd `cmd:"" group:"road" help:"A credential got out: how far it reaches; stop it, tell its owner: list, show, close."`
+	Leak leakCmd `cmd:"" group:"road" help:"A credential got out: how far it reaches: list, show, close."`
 
 	Scan scanCmd `cmd:"" group:"road" help:"Look for leaked credentials in a tree, its git history, logs."`
 
@@ -57,7 +57,7 @@ type cli struct {
 
 	Clients clientsCmd `cmd:"" group:"identities" help:"Clients: list, show, create, update, rotate, approve, disable, enable, revoke, delete; registration-token."`
 	People  peopleCmd  `cmd:"" group:"identities" help:"People: list, show, invite, create, set, disable, enable, delete, sessions, groups and more."`
-	Trust   trustCmd   `cmd:"" group:"identities" help:"Other issuers whose tokens stand for a client: list, add, show, test, disable, enable, remove."`
+	Trust   trustCmd   `cmd:"" group:"identities" help:"Other issuers whose tokens count: list, add, show, test and more."`
 	Signing signingCmd `cmd:"" group:"identities" help:"Keys that tokens are signed with: list, rotate, drop."`
 	Revoke  revokeCmd  `cmd:"" group:"identities" help:"Refuse everything that was issued until now, and end every session."`
 	Audit   auditCmd   `cmd:"" group:"identities" help:"Who changed what, and whether the log is whole."`

@@ -70,7 +70,10 @@ func heldByAll(b byte) string {
 	return fmt.Sprintf("secrets: {master_key: %q, pepper: %q}\n", text, text)
 }
 
+// How long each change takes is said with -v; the second of decision 0074 fails
+// no test.
 func TestWhatOneNodeChangesIsInForceAtTheOthers(t *testing.T) {
+	// checklist_230 what is revoked at one node is refused at another
 	dsn := postgres.Shared(t).DSN()
 	one, two := node(t, dsn, heldByAll('a')), node(t, dsn, heldByAll('a'))
 	ctx := t.Context()

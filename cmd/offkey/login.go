@@ -89,6 +89,7 @@ type loginCmd struct {
 	loginFlags
 	API      string  `xor:"where" required:"" placeholder:"URL" help:"The API to call; it says who issues its tokens."`
 	Issuer   string  `xor:"where" required:"" placeholder:"URL" help:"An issuer of your own choice, instead."`
+	Server   string  `xor:"where" required:"" placeholder:"URL" help:"An offkey to operate from here: the URL of its console."`
 	Client   string  `default:"cli" env:"OFFKEY_CLIENT" placeholder:"ID" help:"The public client to sign in with. Default: cli."`
 	Scope    string  `placeholder:"SCOPES" help:"Scopes, separated by spaces. Default: what the client is given by default."`
 	Resource *string `placeholder:"URL" help:"The API that the tokens are for, with --issuer."`
@@ -100,6 +101,7 @@ func (loginCmd) Help() string {
 	return `Examples:
   offkey login --api https://api.example.com --scope "openid read:orders"
   offkey login --issuer https://auth.example.com --client cli
+  offkey login --server https://offkey-admin.example.com
   offkey call GET https://api.example.com/v1/orders
 
 A page opens in any browser, also on another device; the code is compared there. ` + "`offkey token` and `offkey call`" + ` then act for
@@ -113,6 +115,12 @@ func (c *loginCmd) Run(ctx context.Context, t *terminal) error {
 	dir, err := c.folder()
 	if err != nil {
 		return err
+	}
+	if c.Server != "" { // its management API is an API like another
+		c.API, dir = strings.TrimSuffix(c.Server, "/")+managementPath, filepath.Join(dir, operatorFolder)
+		if c.Client == "cli" {
+			c.Client = operatorClient
+		}
 	}
 	scopes, err := parseScopes(c.Scope)
 	if err != nil {
@@ -274,7 +282,10 @@ func (l *login) document() loginDocument {
 	return loginDocument{l.Issuer, l.ClientID, l.Resource, l.Subject, l.Name, l.Email, l.Scope, l.SignedIn, l.ExpiresAt, l.RefreshToken != ""}
 }
 
-type logoutCmd struct{ loginFlags }
+type logoutCmd struct {
+	loginFlags
+	Operator bool `help:"End the sign-in of offkey login --server, instead of that of a caller."`
+}
 
 func (logoutCmd) Help() string {
 	return `Examples:
@@ -288,6 +299,9 @@ func (c *logoutCmd) Run(ctx context.Context, t *terminal) error {
 	dir, err := c.folder()
 	if err != nil {
 		return err
+	}
+	if c.Operator {
+		dir = filepath.Join(dir, operatorFolder)
 	}
 	l, err := readLogin(dir)
 	if err != nil {

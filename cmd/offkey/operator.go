@@ -21,6 +21,9 @@ import (
 type operatorFlags struct {
 	Data   string `default:"offkey-data" env:"OFFKEY_DATA" type:"path" placeholder:"DIR" help:"Data directory of the running offkey. Default ./offkey-data."`
 	Socket string `env:"OFFKEY_SOCKET" type:"path" placeholder:"PATH" help:"Its operator socket, where that is not in the data directory."`
+	// Server is hidden: it is about all commands of operators, and would stand
+	// in the help of each.
+	Server string `env:"OFFKEY_SERVER" hidden:"" placeholder:"URL" help:"Another machine's offkey, by the URL of its console, after offkey login --server URL."`
 }
 
 func (f operatorFlags) socket() string {
@@ -35,6 +38,7 @@ type operator struct {
 	socket  string
 	http    *http.Client
 	headers map[string]string // of every request
+	remote  *remote           // nil: over the socket
 }
 
 // with adds headers, for what must not be in a URL.
@@ -46,6 +50,9 @@ func (o *operator) with(headers map[string]string) *operator {
 // connect makes an operator; whether anybody answers is seen at the first
 // request.
 func (f operatorFlags) connect() *operator {
+	if f.Server != "" {
+		return connectRemote(f.Server)
+	}
 	path := f.socket()
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", path)
@@ -75,7 +82,11 @@ func (o *operator) send(ctx context.Context, method, path string, query url.Valu
 
 // stream makes a request whose body is read from body.
 func (o *operator) stream(ctx context.Context, method, path string, query url.Values, contentType string, body io.Reader, into any) error {
-	target := "http://offkey/api/v1" + path
+	base := "http://offkey"
+	if o.remote != nil {
+		base = o.remote.url
+	}
+	target := base + managementPath + path
 	if len(query) > 0 {
 		target += "?" + query.Encode()
 	}
@@ -88,6 +99,11 @@ func (o *operator) stream(ctx context.Context, method, path string, query url.Va
 	}
 	for name, value := range o.headers {
 		req.Header.Set(name, value)
+	}
+	if o.remote != nil {
+		if err := o.remote.authorize(ctx, req); err != nil {
+			return err
+		}
 	}
 	resp, err := o.http.Do(req)
 	if err != nil {
@@ -115,6 +131,9 @@ func (o *operator) stream(ctx context.Context, method, path string, query url.Va
 func (o *operator) unreachable(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
+	}
+	if o.remote != nil {
+		return failed("no_server", fmt.Sprintf("the offkey at %s does not answer: %v", o.remote.url, cause(err)), "see whether it runs, and whether listen.admin_url is how it is reached from here", err)
 	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
@@ -145,8 +164,11 @@ func problemOf(resp *http.Response, raw []byte) error {
 		return failed("bad_answer", "the server answers "+resp.Status, "use the command of the same release as the server", nil)
 	}
 	f := failed(p.Code, p.Detail, p.Fix, nil)
-	if resp.StatusCode == http.StatusBadRequest {
+	switch resp.StatusCode {
+	case http.StatusBadRequest:
 		f.exit = exitUsage
+	case http.StatusUnauthorized:
+		f.exit, f.fix = exitSignIn, "run `offkey login --server URL` again"
 	}
 	return f
 }

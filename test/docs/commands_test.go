@@ -418,7 +418,7 @@ func TestTheReferenceNamesWhatIsPrinted(t *testing.T) {
 	run([]string{"leak", "close", leaks.Leaks[0].ID, "--restore", "--yes"}, operator...)
 	// Those that stay, want a file in force or a client that waits are run by
 	// others: cmd/offkey's scripts.
-	for _, command := range []string{"up", "serve", "demo", "agent", "config diff", "config reload", "config schema", "clients approve", "trust test", "people create", "login"} {
+	for _, command := range []string{"up", "serve", "demo", "agent", "db copy", "config diff", "config reload", "config schema", "clients approve", "trust test", "people create", "login"} {
 		seen[command] = true
 	}
 	for _, command := range slices.Sorted(maps.Keys(rows)) {

@@ -32,7 +32,9 @@ while time.monotonic() < until:
             r = session.post(url + "/v1/orders", json={"n": calls}, headers={"X-API-Key": key}, timeout=60)
         else:
             r = session.get(url + "/v1/orders/7", params={"n": calls}, headers={"X-API-Key": key}, timeout=60)
-        if r.status_code != 200:
+        if r.status_code == 502 and r.request.method == "POST" and "api_unreachable" in r.text:
+            print("UNSURE") # cut off by a restart, and perhaps carried out: nobody but the program may make it again
+        elif r.status_code != 200:
             print("FAILED", r.status_code, r.text)
     except Exception as e:
         print("FAILED", repr(e))
@@ -74,7 +76,8 @@ const hour = 12 * time.Second
 
 // TestAnHourUnderProgramsThatCannotChange: an offkey restarts twice,
 // tokens end again and again, and the clocks of two of the agents are ten minutes
-// off. No call fails, for the API fails none.
+// off. No call fails, for the API fails none; one that writes and that a restart
+// cuts off is answered with 502, for it may have been carried out.
 func TestAnHourUnderProgramsThatCannotChange(t *testing.T) {
 	python := pythonWithRequests(t)
 	curl, err := exec.LookPath("curl")

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -16,7 +17,7 @@ const maxReplayable = 1 << 20
 
 // sender carries calls to one API. A call is made again only where the API has not
 // taken it: it could not be connected to, it wants a nonce in the proof, or it
-// refused the token.
+// refused the token; and one that only reads also where it was not answered.
 type sender struct {
 	*outlet
 	patience time.Duration
@@ -37,11 +38,20 @@ func newSender(o *outlet, patience time.Duration) *sender {
 
 // by is what carries a request.
 func (s *sender) by(req *http.Request) http.RoundTripper {
-	switch req.Method {
-	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
+	if onlyReads(req) {
 		return s.kept // made again by net/http, if its connection was closed
 	}
 	return s.fresh
+}
+
+// onlyReads reports whether a method is safe, so that a call may be made twice
+// (RFC 9110 §9.2.1, §9.2.2).
+func onlyReads(req *http.Request) bool {
+	switch req.Method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
+		return true
+	}
+	return false
 }
 
 // RoundTrip implements http.RoundTripper.
@@ -96,12 +106,13 @@ func (s *sender) try(body *heldBody, req *http.Request, token Token) (*http.Resp
 }
 
 // reach makes the call. One that was never sent, because nobody could be connected
-// to, is sent as soon as somebody can: an API that restarts fails no call.
+// to, is sent as soon as somebody can, and so is one that only reads and was cut
+// off: an API that restarts fails no call but those that it may have carried out.
 func (s *sender) reach(body *heldBody, req *http.Request) (*http.Response, error) {
 	late := time.Now().Add(s.patience)
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
 		resp, err := s.by(req).RoundTrip(body.on(req))
-		if err == nil || !neverSent(err) || time.Now().Add(pause).After(late) {
+		if err == nil || !neverSent(err) && !(cutOff(err) && onlyReads(req) && body.replayable) || time.Now().Add(pause).After(late) {
 			if err == nil && resp.Request == nil {
 				resp.Request = req
 			}
@@ -119,6 +130,17 @@ func (s *sender) reach(body *heldBody, req *http.Request) (*http.Response, error
 func neverSent(err error) bool {
 	var op *net.OpError
 	return errors.As(err, &op) && op.Op == "dial"
+}
+
+// cutOff reports whether a connection ended before an answer came, as those do that
+// an API which stops had not taken yet.
+func cutOff(err error) bool {
+	for _, end := range []error{io.EOF, io.ErrUnexpectedEOF, syscall.ECONNRESET, syscall.EPIPE} {
+		if errors.Is(err, end) {
+			return true
+		}
+	}
+	return false
 }
 
 // refusesToken reports whether the API says that the token itself is no good

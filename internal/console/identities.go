@@ -235,11 +235,3 @@ func csvTime(t *time.Time) string {
 	}
 	return t.UTC().Format(time.RFC3339)
 }
-
-// shellWord makes s one word for a POSIX shell.
-func shellWord(s string) string {
-	if s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.:/") == "" {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
-}

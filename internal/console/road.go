@@ -9,6 +9,7 @@ import (
 
 	"github.com/offkey/offkey/internal/apikey"
 	"github.com/offkey/offkey/internal/client"
+	"github.com/offkey/offkey/internal/client/snippet"
 	"github.com/offkey/offkey/internal/migration"
 )
 
@@ -64,7 +65,7 @@ func (l apikeyList) Command() string {
 	words := []string{"offkey apikeys list"}
 	for _, flag := range []string{"stage", "owner", "unused", "where", "sort"} {
 		if value := l.Filter.Get(flag); value != "" {
-			words = append(words, "--"+flag+" "+shellWord(value))
+			words = append(words, "--"+flag+" "+snippet.ShellQuote(value))
 		}
 	}
 	return strings.Join(words, " ")

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/offkey/offkey/internal/apikey"
+	"github.com/offkey/offkey/internal/client/snippet"
 	"github.com/offkey/offkey/internal/oauth"
 	"github.com/offkey/offkey/internal/policy"
 	"github.com/offkey/offkey/internal/secret"
@@ -254,7 +255,7 @@ func (c *call) describeAPIKey(p *problem) {
 
 // command is what the caller can type to get out of it.
 func (c *call) command(code string) string {
-	api := shellQuote(c.g.Resource)
+	api := snippet.ShellQuote(c.g.Resource)
 	switch code {
 	case policy.CodeAPIKeyBrownout, policy.CodeAPIKeyUpgradeOnly, policy.CodeAPIKeyNew, policy.CodeCredentialMissing, policy.CodeForeignToken:
 		return "offkey upgrade --api " + api
@@ -266,18 +267,9 @@ func (c *call) command(code string) string {
 	case policy.CodeDPoPRequired:
 		return "offkey token --dpop"
 	case policy.CodeInsufficientScope:
-		return "offkey token --scope " + shellQuote(c.decision.Route.Scopes.String())
+		return "offkey token --scope " + snippet.ShellQuote(c.decision.Route.Scopes.String())
 	}
 	return ""
-}
-
-// shellQuote makes s one word for a POSIX shell.
-func shellQuote(s string) string {
-	plain := strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.:/")
-	if s != "" && plain == "" {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
 func capital(s string) string {

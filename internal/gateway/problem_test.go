@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/offkey/offkey/internal/apikey"
+	"github.com/offkey/offkey/internal/client/snippet"
 	"github.com/offkey/offkey/internal/limit"
 	"github.com/offkey/offkey/internal/policy"
 )
@@ -269,7 +270,7 @@ func TestShellQuote(t *testing.T) {
 		"a'b`$(c)":                `'a'\''b` + "`$(c)'",
 		"":                        "''",
 	} {
-		if got := shellQuote(in); got != want {
+		if got := snippet.ShellQuote(in); got != want {
 			t.Errorf("shellQuote(%q) = %s, want %s", in, got, want)
 		}
 	}

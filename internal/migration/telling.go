@@ -307,7 +307,10 @@ func forPrograms(notices []Notice, seen map[string]*programUse) (all []Notice) {
 func bundled(byContact map[string][]Notice) (bundles []Bundle) {
 	for contact, notices := range byContact {
 		slices.SortFunc(notices, func(a, b Notice) int {
-			if at := a.Until.Compare(b.Until); at != 0 && !a.Until.IsZero() && !b.Until.IsZero() {
+			if a.Until.IsZero() != b.Until.IsZero() { // no end comes after every end
+				return b.Until.Compare(a.Until)
+			}
+			if at := a.Until.Compare(b.Until); at != 0 {
 				return at
 			}
 			return strings.Compare(a.APIKeyID+"\x00"+a.Program+"\x00"+a.Occasion, b.APIKeyID+"\x00"+b.Program+"\x00"+b.Occasion)

@@ -196,3 +196,22 @@ func TestAPausedCampaignTellsOfNoBrownout(t *testing.T) {
 		t.Errorf("paused: %+v", got)
 	}
 }
+
+// Notices of one apikey stand together, whatever the ends of the others are.
+func TestNoticesAreSortedByTheirEndAndThoseWithoutComeLast(t *testing.T) {
+	end := func(id string, days time.Duration) Notice {
+		n := Notice{Telling: apikey.Telling{APIKeyID: id, Occasion: OccasionWarn}}
+		if days > 0 {
+			n.Until = noon.Add(days * day)
+		}
+		return n
+	}
+	notices := []Notice{end("b", 0), end("a", 9), end("c", 1), end("a", 9), end("b", 0)}
+	var got []string
+	for _, n := range bundled(map[string][]Notice{"x": notices})[0].Notices {
+		got = append(got, n.APIKeyID)
+	}
+	if strings.Join(got, " ") != "c a a b b" {
+		t.Errorf("%v", got)
+	}
+}
